@@ -7,14 +7,14 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["cache_dir", "configs_dir", "runs_dir", "suites_dir", "vm_dir"]
+__all__ = ["cache_dir", "configs_dir", "packages_file", "runs_dir", "suites_dir", "vm_dir"]
 
 
 def _shipped(name: str) -> Path:
-    """A top-level folder of the project: beside `harness/` in a checkout, in `harness/_data/` once installed."""
+    """A top-level folder or file of the project: beside `harness/` in a checkout, in `harness/_data/` once installed."""
     here = Path(__file__).resolve().parent
     installed = here / "_data" / name
-    return installed if installed.is_dir() else here.parent / name
+    return installed if installed.exists() else here.parent / name
 
 
 def configs_dir() -> Path:
@@ -30,6 +30,11 @@ def suites_dir() -> Path:
 def vm_dir() -> Path:
     """What runs beside or inside a guest."""
     return _shipped("vm")
+
+
+def packages_file() -> Path:
+    """The packages of Debian and Ubuntu that ktrial needs."""
+    return _shipped("packages.debian")
 
 
 def cache_dir() -> Path:
