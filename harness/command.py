@@ -32,7 +32,7 @@ class Jail:
     """What a confined program may see. Nothing else of the host's file system is there.
 
     read_only, read_write: (path on the host, path inside) pairs, mounted in order; a pair may shadow an earlier one.
-    devices: device nodes passed through (`/dev/kvm`), where the host has them.
+    devices: device nodes passed through (`/dev/kvm`), where the host has them. empty: folders made, empty.
     The system's programs and libraries (`/usr` and the links into it, `/etc/alternatives`) are always there, read-only;
     /tmp is private and in memory; there is no network, no home, no other process; the user has no capabilities.
     """
@@ -40,6 +40,7 @@ class Jail:
     read_only: tuple[tuple[Path, Path], ...] = ()
     read_write: tuple[tuple[Path, Path], ...] = ()
     devices: tuple[Path, ...] = ()
+    empty: tuple[str, ...] = ()
     etc: tuple[str, ...] = ("alternatives", "ld.so.cache", "passwd", "group", "localtime", "nsswitch.conf")
 
 
@@ -185,6 +186,8 @@ def _jailed(command: Command) -> tuple[str, ...]:
     for name in jail.etc:
         argv += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     argv += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/var/tmp", "--dir", "/run"]
+    for folder in jail.empty:
+        argv += ["--dir", folder]
     for device in jail.devices:
         argv += ["--dev-bind-try", str(device), str(device)]
     for host, inside in jail.read_only:

@@ -1,0 +1,1 @@
+"""Guests: how a kernel is booted, watched and ended."""

@@ -1,0 +1,116 @@
+"""An interpreter in a guest, as execnet starts one: `python -m harness.machine.gateway SPEC -u -c BOOTSTRAP`.
+
+pytest-xdist starts its workers through execnet, and an execnet `popen//python=COMMAND` gateway only needs a COMMAND that
+behaves like `python -u -c ...` on its standard input and output. This one boots a kernel and runs that Python in the
+guest. It watches the console, ends a guest that is overdue, and leaves boot.json to say how the guest ended. When it is
+itself killed, its jail and with it QEMU die too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from harness import record
+from harness.command import started
+from harness.machine.guest import guest_command, guest_python, next_boot, read_qemu_status, write_program
+from harness.machine.model import BootEnd, BootRecord, GuestSpec
+from harness.machine.watch import Watched, ended, overdue, see
+
+__all__ = ["main", "watch_boot"]
+
+_TICK = 0.5
+_PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
+
+
+def main() -> int:
+    """Boot, serve, and say how it ended. Exit status: 0 when the guest powered off cleanly, else 1."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    spec = record.load(Path(sys.argv[1]), GuestSpec)
+    folder = next_boot(spec.boots)
+    env = {**spec.env, "KTRIAL_BOOT": folder.name}
+    write_program(folder, (guest_python(), *sys.argv[2:]), env)
+    return 0 if watch_boot(spec, folder).end is BootEnd.CLEAN else 1
+
+
+def watch_boot(spec: GuestSpec, folder: Path) -> BootRecord:
+    """Boot `spec` on our own standard input and output until it ends or is overdue; write boot.json."""
+    began = time.monotonic()
+    # Our own descriptors, not pipes of ours: execnet's bytes must not wait for the watcher.
+    with started(guest_command(spec, folder), stdin=0, stdout=1, merge=False) as process:
+        console = _Console(folder / "console.log", began)
+        try:
+            killed = _follow(process, console, spec)
+        finally:
+            console.close()
+    status = 0 if killed else read_qemu_status(folder)
+    end, why = killed or ended(console.state, status, console.last_words)
+    state = console.state
+    boot = BootRecord(
+        name=folder.name,
+        end=end,
+        why=why,
+        accelerator=spec.accelerator,
+        seconds_to_ready=state.ready_at or 0.0,
+        seconds=time.monotonic() - began,
+        running=state.running,
+        last=state.last,
+        qemu_status=status,
+    )
+    record.save(folder / "boot.json", boot)
+    return boot
+
+
+@dataclass
+class _Console:
+    """The whole console, kept as it came, and what was understood of it."""
+
+    path: Path
+    began: float
+    state: Watched = Watched()
+    last_words: str = ""
+    _partial: bytes = b""
+    _file: BinaryIO = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._file = self.path.open("wb", buffering=0)
+
+    def feed(self, data: bytes) -> None:
+        self._file.write(data)
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        self._partial = self._partial[-65536:]
+        for line in lines:
+            text = line.decode("utf-8", "replace").rstrip("\r")
+            self.state = see(self.state, text, time.monotonic() - self.began)
+            self.last_words = text or self.last_words
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _follow(process: subprocess.Popen[bytes], console: _Console, spec: GuestSpec) -> tuple[BootEnd, str] | None:
+    """Read the console to its end; what killed the guest, or None where it ended by itself."""
+    assert process.stderr is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stderr, selectors.EVENT_READ)
+        while True:
+            if selector.select(_TICK):
+                data = os.read(process.stderr.fileno(), 65536)
+                if not data:
+                    process.wait()
+                    return None
+                console.feed(data)
+            if late := overdue(console.state, spec.deadlines, time.monotonic() - console.began):
+                return late
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""Read a side's journal and its boots' records, and say what became of each test.
+
+The journal (vm/ktrial_pytest.py, one JSON object a line) knows what the workers reported; boot.json knows how each
+guest ended. Only together do they tell a crash from a lost machine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness import record
+from harness.machine.model import BootEnd, BootRecord
+from harness.results import Boot, Outcome, SideResults, Splat, TestResult
+
+__all__ = ["collect", "finished_tests", "read_boots", "read_journal"]
+
+SplatFinder = Callable[[str], tuple[Splat, ...]]
+_LAST_LINES = 200
+_LONGEST_NAME = 700  # as in vm/ktrial_pytest.py
+
+_CRASHES = {
+    BootEnd.PANIC: Outcome.CRASHED,
+    BootEnd.RESET: Outcome.CRASHED,
+    BootEnd.POWERED_OFF: Outcome.CRASHED,
+    BootEnd.OUT_OF_MEMORY: Outcome.CRASHED,
+    BootEnd.TEST_TIMEOUT: Outcome.TIMED_OUT,
+}
+
+
+@dataclass(frozen=True)
+class _Guest:
+    record: BootRecord
+    console: str
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """The journal's events in order; a last line that a kill cut short is left out."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    return [msgspec.json.decode(line) for line in lines[:-1] if line]
+
+
+def finished_tests(events: Iterable[dict[str, Any]]) -> set[str]:
+    """The tests whose fate the journal already tells, so that a resumed run need not repeat them."""
+    return {event["test"] for event in events if event["event"] == "finished"}
+
+
+def read_boots(folder: Path) -> tuple[BootRecord, ...]:
+    """Every boot that has come to its end, in order of its start."""
+    found = (record.load_if(path / "boot.json", BootRecord) for path in sorted(folder.glob("[0-9]*")))
+    return tuple(boot for boot in found if boot is not None)
+
+
+def collect(
+    side: str, events: Sequence[dict[str, Any]], boots: Path, splats: SplatFinder, *, attempt: int, seconds: float
+) -> SideResults:
+    """All that one pytest session on one side came to. splats: finds the kernel's complaints in a log."""
+    guests = [_Guest(boot, _console(boots / boot.name)) for boot in read_boots(boots)]
+    results: list[TestResult] = []
+    for event in events:
+        if event["event"] == "finished":
+            _add_late(results, event.get("before", ""), event.get("boot", ""), splats)
+            results.append(_finished(event, splats, attempt))
+        elif event["event"] == "gone":
+            results.append(_gone(event["test"], guests, splats, attempt))
+        elif event["event"] == "node-down":
+            _add_late(results, event.get("after", ""), event.get("boot", ""), splats)
+    results = _blame_last(results, guests, splats)
+    return SideResults(
+        side=side,
+        results=tuple(results),
+        boots=tuple(_boot(guest, boots, splats) for guest in guests),
+        seconds=seconds,
+        booted=any(guest.record.seconds_to_ready > 0 for guest in guests),
+    )
+
+
+def _finished(event: dict[str, Any], splats: SplatFinder, attempt: int) -> TestResult:
+    result = TestResult(
+        test=event["test"],
+        outcome=Outcome(event["outcome"]),
+        reason=event["reason"],
+        details=event["details"],
+        log=event["log"],
+        seconds=event["seconds"],
+        attempt=attempt,
+        boot=event["boot"],
+    )
+    return _with_splats(result, splats(event["log"]))
+
+
+def _with_splats(result: TestResult, found: tuple[Splat, ...]) -> TestResult:
+    """A complaint of the kernel fails the test it happened in, even when its assertions held."""
+    if not found:
+        return result
+    reason = f"kernel log: {found[0].kind}" + (f" in {found[0].function}" if found[0].function else "")
+    if result.outcome.good:
+        return replace(result, outcome=Outcome.FAILED, reason=reason, splats=found)
+    return replace(result, splats=found, reason=result.reason or reason)
+
+
+def _add_late(results: list[TestResult], late: str, boot: str, splats: SplatFinder) -> None:
+    """What the kernel logged between two tests belongs to the one before: a timer, a work item, a grace period late."""
+    if not late:
+        return
+    for index in range(len(results) - 1, -1, -1):
+        if results[index].boot == boot:
+            log = f"{results[index].log}\n{late}".strip("\n")
+            results[index] = _with_splats(replace(results[index], log=log), splats(log))
+            return
+
+
+def _gone(test: str, guests: Sequence[_Guest], splats: SplatFinder, attempt: int) -> TestResult:
+    """A test whose worker went away: its guest's end says why. A test that never began there was merely next."""
+    guest = next((guest for guest in guests if guest.record.running == _shortened(test)), None)
+    if guest is None or guest.record.end not in _CRASHES:
+        why = guest.record.why if guest else "its guest went away before the test began"
+        return TestResult(test, Outcome.LOST, reason=why, attempt=attempt, boot=guest.record.name if guest else "")
+    log = _slice(guest.console, test)
+    outcome = _CRASHES[guest.record.end]
+    return TestResult(
+        test=test,
+        outcome=outcome,
+        reason=guest.record.why,
+        details=log,
+        log=log,
+        splats=splats(log),
+        attempt=attempt,
+        boot=guest.record.name,
+    )
+
+
+def _blame_last(results: list[TestResult], guests: Sequence[_Guest], splats: SplatFinder) -> list[TestResult]:
+    """A guest that went down between two tests is the doing of the one that ended last."""
+    for guest in guests:
+        boot = guest.record
+        if boot.end not in _CRASHES or boot.running or not boot.last:
+            continue
+        for index, result in enumerate(results):
+            if result.boot == boot.name and _shortened(result.test) == boot.last:
+                log = _slice(guest.console, result.test)
+                crashed = replace(result, outcome=Outcome.CRASHED, reason=f"right after the test: {boot.why}", log=log)
+                results[index] = replace(crashed, splats=splats(log))
+    return results
+
+
+def _shortened(test: str) -> str:
+    """A test's name as the console shows it (vm/ktrial_pytest.py cuts marks to fit a kernel log record)."""
+    return test.encode()[:_LONGEST_NAME].decode("utf-8", "ignore")
+
+
+def _console(folder: Path) -> str:
+    try:
+        return (folder / "console.log").read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
+    except OSError:
+        return ""
+
+
+def _slice(console: str, test: str) -> str:
+    """The console from the test's begin mark on, without our own marks; at most its last lines."""
+    start = console.rfind(f" {_shortened(test)}\n")
+    begun = console[console.rfind("ktrial: begin", 0, start + 1) :] if start >= 0 else console
+    lines = [line for line in begun.split("\n")[1:] if not re.search(r"\] ktrial: ", line)]
+    return "\n".join(lines[-_LAST_LINES:]).strip("\n")
+
+
+def _boot(guest: _Guest, boots: Path, splats: SplatFinder) -> Boot:
+    """A boot for the report, with the complaints that fell outside every test: while the kernel came up."""
+    boot = guest.record
+    before_tests = guest.console.split("ktrial: ready", 1)[0]
+    return Boot(
+        name=boot.name,
+        end=boot.end,
+        console=str(boots / boot.name / "console.log"),
+        seconds_to_ready=boot.seconds_to_ready,
+        accelerator=boot.accelerator,
+        splats=splats(before_tests),
+    )

@@ -1,0 +1,169 @@
+"""Run suites in guests of one kernel, or of two at once, and collect what became of each test."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness import record
+from harness.command import Command, started
+from harness.machine.guest import guest_python
+from harness.machine.journal import SplatFinder, collect, finished_tests, read_journal
+from harness.machine.model import GuestSpec
+from harness.places import vm_dir
+from harness.results import SideResults
+
+__all__ = ["Session", "run_sessions"]
+
+_POLL = 0.1
+# A worker that never comes up would be replaced for ever; one crash for each test is the most that makes sense.
+_RESTARTS = 2000
+
+
+@dataclass(frozen=True)
+class Session:
+    """One side's tests, to be run once.
+
+    guest: how to boot (its `boots` and `plan` are set here). suites: folders of tests, below `root`. folder: where the
+    journal, the log and the boots go. only: tests to run, None for all. skip: tests not to run. arguments: more words
+    for pytest (`-k shrink`). attempt: 1 for the first run, 2 for the first repetition.
+    """
+
+    side: str
+    guest: GuestSpec
+    root: Path
+    suites: tuple[Path, ...]
+    folder: Path
+    workers: int = 1
+    only: tuple[str, ...] | None = None
+    skip: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    attempt: int = 1
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal.jsonl"
+
+    @property
+    def boots(self) -> Path:
+        return self.folder / "boots"
+
+
+Listener = Callable[[str, dict[str, Any]], None]
+
+
+@dataclass
+class _Running:
+    session: Session
+    process: subprocess.Popen[bytes]
+    began: float
+    seen: int
+    late: bool = False
+
+
+def run_sessions(sessions: Sequence[Session], splats: SplatFinder, listen: Listener | None = None) -> list[SideResults]:
+    """Run sessions side by side to their ends, or each to its deadline.
+
+    A session whose journal already tells some tests' fate (a run that was killed) only runs the rest.
+    listen: called with (side, journal event) as they come. Results are in the order of `sessions`.
+    """
+    with contextlib.ExitStack() as stack:
+        running = [_begin(session, stack) for session in sessions]
+        while any(one.process.poll() is None for one in running):
+            for one in running:
+                _pass_on(one, listen)
+                _end_if_late(one)
+            time.sleep(_POLL)
+        for one in running:
+            _pass_on(one, listen)
+    return [_collect(one, splats) for one in running]
+
+
+def _begin(session: Session, stack: contextlib.ExitStack) -> _Running:
+    events = read_journal(session.journal)
+    _mend(session.journal)
+    done = tuple(sorted(finished_tests(events)))
+    command = _command(replace(session, skip=session.skip + done))
+    log = stack.enter_context((session.folder / "pytest.log").open("ab"))
+    process = stack.enter_context(started(command, stdout=log.fileno()))
+    return _Running(session, process, time.monotonic(), len(events))
+
+
+def _mend(journal: Path) -> None:
+    """Cut off a line that a kill left half written, so that the next one starts at its own beginning."""
+    with contextlib.suppress(FileNotFoundError):
+        data = journal.read_bytes()
+        if data and not data.endswith(b"\n"):
+            record.atomic_write(journal, data[: data.rfind(b"\n") + 1])
+
+
+def _command(session: Session) -> Command:
+    """pytest on the host, whose xdist workers are guests."""
+    session.folder.mkdir(parents=True, exist_ok=True)
+    plan = session.folder / "plan" / "plan.json"
+    deadlines = session.guest.deadlines
+    plan_value = {
+        "only": session.only,
+        "skip": session.skip,
+        "deadline": deadlines.test,
+        "scale": deadlines.scale,
+    }
+    record.atomic_write(plan, msgspec.json.encode(plan_value))
+    guest = replace(
+        session.guest,
+        boots=session.boots,
+        plan=plan,
+        readable=(*session.guest.readable, vm_dir(), session.root, plan.parent),
+        env={**session.guest.env, **_guest_env(plan)},
+    )
+    spec = session.folder / "guest.json"
+    record.save(spec, guest)
+    gateway = shlex.join([sys.executable, "-m", "harness.machine.gateway", str(spec)])
+    argv = [guest_python(), "-m", "pytest", "-p", "ktrial_pytest", "-p", "no:cacheprovider", "-q"]
+    argv += ["--rootdir", str(session.root), "-c", str(session.root / "pytest.ini")]
+    argv += ["--ktrial-journal", str(session.journal), "--ktrial-plan", str(plan)]
+    argv += ["--tx", f"{session.workers}*popen//python={gateway}", "--dist", "load"]
+    argv += ["--max-worker-restart", str(_RESTARTS), *session.arguments, *(str(suite) for suite in session.suites)]
+    path = f"{Path(__file__).parents[2]}:{vm_dir()}"
+    env = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "120", **session.env}
+    return Command(tuple(argv), cwd=session.root, env=env, deadline=deadlines.session)
+
+
+def _guest_env(plan: Path) -> dict[str, str]:
+    return {"PYTHONPATH": str(vm_dir()), "PYTHONDONTWRITEBYTECODE": "1", "KTRIAL_PLAN": str(plan), "HOME": "/tmp"}
+
+
+def _pass_on(one: _Running, listen: Listener | None) -> None:
+    if listen is None:
+        return
+    events = read_journal(one.session.journal)
+    for event in events[one.seen :]:
+        listen(one.session.side, event)
+    one.seen = len(events)
+
+
+def _end_if_late(one: _Running) -> None:
+    """xdist has no deadline of its own: interrupt pytest, which ends its guests, at the session's."""
+    if one.late or one.process.poll() is not None:
+        return
+    if time.monotonic() - one.began > one.session.guest.deadlines.session:
+        one.late = True
+        one.process.send_signal(signal.SIGKILL)
+
+
+def _collect(one: _Running, splats: SplatFinder) -> SideResults:
+    session = one.session
+    events = read_journal(session.journal)
+    seconds = time.monotonic() - one.began
+    return collect(session.side, events, session.boots, splats, attempt=session.attempt, seconds=seconds)

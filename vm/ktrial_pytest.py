@@ -1,0 +1,241 @@
+"""The pytest plugin that ties a suite, a guest and a trial together.
+
+One module with two halves, because pytest-xdist hands the same command line to both ends:
+
+* in the guest (a pytest-xdist worker) it marks where each test begins and ends in the kernel log, and sends that slice
+  of the log along with the test's report;
+* on the host (the controller) it appends one JSON line for each finished test to a journal, so that a killed run can be
+  resumed and nothing is known only in memory.
+
+It imports nothing of `harness`: an import costs whole seconds in an emulated guest.
+
+The protocol on the guest's kernel log (`/dev/kmsg`), which the host's watcher reads from the console:
+    ktrial: ready                              the worker is up
+    ktrial: begin <deadline, seconds> <test>   a test starts
+    ktrial: end <test>                         it is over, and its report is on the way
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MARK = "ktrial:"
+_LONGEST_NAME = 700  # bytes: a kernel log record holds 976 with its prefix (PRINTKRB_RECORD_MAX, kernel/printk/printk.c)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("ktrial")
+    group.addoption("--ktrial-plan", help="JSON: which tests to run, and their deadlines")
+    group.addoption("--ktrial-journal", help="file that gets one JSON line for each finished test")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "deadline(seconds): how long this test may take where KVM works")
+    config.addinivalue_line("markers", "crashes: the test is meant to take its guest down")
+    if hasattr(config, "workerinput"):
+        config.pluginmanager.register(GuestHalf(config), "ktrial-guest")
+    elif config.getoption("--ktrial-journal"):
+        config.pluginmanager.register(HostHalf(Path(config.getoption("--ktrial-journal"))), "ktrial-host")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests that the plan wants: `only` (all where it is null) less `skip`."""
+    plan = _plan(config)
+    only = plan.get("only")
+    skip = set(plan.get("skip", ()))
+    wanted = None if only is None else set(only)
+    kept = [item for item in items if item.nodeid not in skip and (wanted is None or item.nodeid in wanted)]
+    dropped = [item for item in items if item not in set(kept)] if len(kept) != len(items) else []
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+def _plan(config: pytest.Config) -> dict[str, Any]:
+    where = os.environ.get("KTRIAL_PLAN") or config.getoption("--ktrial-plan")
+    if not where:
+        return {}
+    plan: dict[str, Any] = json.loads(Path(where).read_text())
+    return plan
+
+
+class KernelLog:
+    """The kernel log since the last look, read from /dev/kmsg (Documentation/ABI/testing/dev-kmsg)."""
+
+    def __init__(self) -> None:
+        try:
+            self._fd = os.open("/dev/kmsg", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            self._fd = -1
+            return
+        os.lseek(self._fd, 0, os.SEEK_END)
+
+    def mark(self, text: str) -> None:
+        """Print one line into the kernel log, at level `info`."""
+        if self._fd >= 0:
+            # Without its newline a record waits for a continuation, and neither console nor reader sees it
+            # (vprintk_store() in kernel/printk/printk.c commits it but does not make it final).
+            os.write(self._fd, f"<6>{MARK} {text}\n".encode("utf-8", "replace"))
+
+    def take(self) -> str:
+        """The lines since the last call, as dmesg prints them, our own marks left out."""
+        return "\n".join(line for line in self._lines() if f"] {MARK}" not in line)
+
+    def _lines(self) -> Iterable[str]:
+        while self._fd >= 0:
+            try:
+                record = os.read(self._fd, 8192)
+            except BlockingIOError:
+                return
+            except BrokenPipeError:  # overwritten before we read it: the ring buffer goes on with the oldest it has
+                yield "[ktrial: kernel log lines were lost]"
+                continue
+            yield from _shown(record.decode("utf-8", "replace"))
+
+
+def _shown(record: str) -> Iterable[str]:
+    """The text of one /dev/kmsg record `level,sequence,microseconds,flags;text`; its dictionary lines are left out."""
+    head, _, rest = record.partition(";")
+    microseconds = int(head.split(",")[2])
+    stamp = f"[{microseconds // 1_000_000:5d}.{microseconds % 1_000_000:06d}] "
+    text = re.sub(r"\\x([0-9a-f]{2})", lambda match: chr(int(match[1], 16)), rest.partition("\n")[0])
+    return (stamp + line for line in text.split("\n"))
+
+
+class GuestHalf:
+    """Marks each test in the kernel log and sends its slice home."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        plan = _plan(config)
+        self.scale = float(plan.get("scale", 1.0))
+        self.default = float(plan.get("deadline", 30.0))
+        self.boot = os.environ.get("KTRIAL_BOOT", "")
+        self.log = KernelLog()
+        self.before = ""
+        self.config = config
+
+    def pytest_sessionstart(self) -> None:
+        self.log.mark("ready")
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, None, None]:
+        self.before = self.log.take()
+        marker = item.get_closest_marker("deadline")
+        seconds = float(marker.args[0]) if marker else self.default
+        name = item.nodeid.encode()[:_LONGEST_NAME].decode("utf-8", "ignore")
+        self.log.mark(f"begin {seconds * self.scale:.0f} {name}")
+        yield
+        self.log.mark(f"end {name}")
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
+        outcome = yield
+        if call.when == "teardown":
+            report = outcome.get_result()
+            report.user_properties = [
+                *report.user_properties,
+                ("ktrial-log", self.log.take()),
+                ("ktrial-before", self.before),
+                ("ktrial-boot", self.boot),
+            ]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        output = getattr(self.config, "workeroutput", None)
+        if output is not None:
+            output["ktrial-after"] = self.log.take()
+            output["ktrial-boot"] = self.boot
+
+
+class HostHalf:
+    """Writes the journal: one JSON object a line, in order of finishing, each line written whole."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._phases: dict[tuple[str, str], list[pytest.TestReport]] = {}
+
+    def write(self, event: str, **values: Any) -> None:
+        line = json.dumps({"event": event, "time": time.time(), **values}, ensure_ascii=True) + "\n"
+        os.write(self._fd, line.encode())
+
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
+        self.write("collected", worker=node.gateway.id, tests=list(ids))
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.write("started", test=nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        worker = getattr(getattr(report, "node", None), "gateway", None)
+        name = worker.id if worker else ""
+        if report.when == "???":  # xdist's report for a test whose worker went away
+            self._phases.pop((name, report.nodeid), None)
+            self.write("gone", test=report.nodeid, worker=name)
+            return
+        phases = self._phases.setdefault((name, report.nodeid), [])
+        phases.append(report)
+        if report.when == "teardown":
+            del self._phases[(name, report.nodeid)]
+            self.write("finished", test=report.nodeid, worker=name, **_finished(phases))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.write("not-collected", what=report.nodeid, details=str(report.longrepr))
+
+    def pytest_testnodedown(self, node: Any, error: object | None) -> None:
+        output = getattr(node, "workeroutput", None) or {}
+        after, boot = output.get("ktrial-after", ""), output.get("ktrial-boot", "")
+        self.write("node-down", worker=node.gateway.id, error=str(error or ""), after=after, boot=boot)
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        self.write("over", status=int(exitstatus))
+
+    def pytest_unconfigure(self) -> None:
+        os.close(self._fd)
+
+
+def _finished(phases: list[pytest.TestReport]) -> dict[str, Any]:
+    """Merge a test's setup, call and teardown reports: the first that is not plainly passed decides."""
+    telling = next((report for report in phases if not _plain(report)), phases[-1])
+    properties = dict(phases[-1].user_properties)
+    sections = "\n".join(f"--- {name} ---\n{text}" for name, text in phases[-1].sections if text.strip())
+    return {
+        "outcome": _outcome(telling),
+        "reason": _reason(telling),
+        "details": "\n".join(part for part in (telling.longreprtext, sections) if part),
+        "seconds": sum(report.duration for report in phases),
+        "log": properties.get("ktrial-log", ""),
+        "before": properties.get("ktrial-before", ""),
+        "boot": properties.get("ktrial-boot", ""),
+    }
+
+
+def _plain(report: pytest.TestReport) -> bool:
+    return report.passed and not hasattr(report, "wasxfail")
+
+
+def _outcome(report: pytest.TestReport) -> str:
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "passed"
+    return {"passed": "passed", "failed": "failed", "skipped": "skipped"}[report.outcome]
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """One line: a skip's reason, or where and how an assertion failed."""
+    if hasattr(report, "wasxfail"):
+        return str(report.wasxfail)
+    if report.skipped and isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if report.failed and crash is not None:
+        where = "" if report.when == "call" else f"in {report.when}: "
+        return where + str(crash.message).strip().split("\n")[0]
+    return report.longreprtext.strip().split("\n")[-1] if report.failed else ""
