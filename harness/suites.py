@@ -1,0 +1,128 @@
+"""The test suites: one folder each under `suites/`, with a manifest, pytest files and BPF sources.
+
+A suite's manifest is `suite.toml`: name, summary, covers (what it looks at, a sentence each), fragments (names of files
+in `configs/`), devices (what its guest needs beside the usual), default (run where nothing else says what to run), and
+paths (globs of kernel files; `*` stands for any characters, `/` among them) that make it relevant to a series.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.places import suites_dir
+
+__all__ = ["PickedSuite", "Suite", "find_suites", "load_suite", "pick_suites"]
+
+_MANIFEST = "suite.toml"
+_LISTS = ("covers", "fragments", "devices", "paths")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One suite. directory: its folder. bpf_sources: its programs, compiled on the host before a guest boots."""
+
+    name: str
+    summary: str
+    directory: Path
+    covers: tuple[str, ...] = ()
+    fragments: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    default: bool = True
+    bpf_sources: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class PickedSuite:
+    """A suite to run, and why: one clause for the report (`touches net/core/filter.c`)."""
+
+    suite: Suite
+    why: str
+
+
+def find_suites(directory: Path | None = None) -> tuple[Suite, ...]:
+    """All suites of a folder (ours, unless another is given), by name. Raises UsageError on a bad manifest."""
+    found = (directory or suites_dir()).glob(f"*/{_MANIFEST}")
+    return tuple(_read(manifest) for manifest in sorted(found))
+
+
+def load_suite(name: str, directory: Path | None = None) -> Suite:
+    """The suite of that name. Raises UsageError, naming the suites there are."""
+    directory = directory or suites_dir()
+    manifest = directory / name / _MANIFEST
+    if not name or "/" in name or not manifest.is_file():
+        known = ", ".join(sorted(path.parent.name for path in directory.glob(f"*/{_MANIFEST}"))) or "none"
+        raise UsageError(f"no suite named {name!r} in {directory}", hint=f"known suites: {known}")
+    return _read(manifest)
+
+
+def pick_suites(suites: Sequence[Suite], touched: Iterable[str]) -> tuple[PickedSuite, ...]:
+    """The suites that a series is worth running against, with the reason for each.
+
+    touched: paths of the kernel's files, from its root. Those whose paths match one, else every default suite.
+    """
+    files = sorted(touched)
+    picked = [PickedSuite(suite, why) for suite in suites if (why := _relevance(suite, files))]
+    if picked:
+        return tuple(picked)
+    why = "default: no suite covers what the series touches" if files else "default"
+    return tuple(PickedSuite(suite, why) for suite in suites if suite.default)
+
+
+def _relevance(suite: Suite, files: Sequence[str]) -> str:
+    """`touches FILE (and N more)`, or "" where none of the files concerns the suite."""
+    concerned = [file for file in files if any(fnmatchcase(file, pattern) for pattern in suite.paths)]
+    if not concerned:
+        return ""
+    more = f" and {len(concerned) - 1} more" if len(concerned) > 1 else ""
+    return f"touches {concerned[0]}{more}"
+
+
+def _read(manifest: Path) -> Suite:
+    values = _values(manifest)
+    directory = manifest.parent
+    if values["name"] != directory.name:
+        raise _bad(manifest, f"name is {values['name']!r}, but the folder is called {directory.name!r}")
+    lists = {key: _strings(manifest, key, values.get(key, [])) for key in _LISTS}
+    return Suite(
+        name=directory.name,
+        summary=values["summary"],
+        directory=directory,
+        default=values.get("default", True),
+        bpf_sources=tuple(sorted((directory / "bpf").glob("*.bpf.c"))),
+        **lists,
+    )
+
+
+def _values(manifest: Path) -> dict[str, Any]:
+    """The manifest's table, its plain keys checked. Raises UsageError."""
+    try:
+        values = tomllib.loads(manifest.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise _bad(manifest, str(error)) from error
+    known = {"name": str, "summary": str, "default": bool, **dict.fromkeys(_LISTS, list)}
+    for key in ("name", "summary"):
+        if not values.get(key):
+            raise _bad(manifest, f"{key} is missing")
+    for key, value in values.items():
+        if key not in known:
+            raise _bad(manifest, f"unknown key {key!r}")
+        if not isinstance(value, known[key]):
+            raise _bad(manifest, f"{key} must be a {known[key].__name__}, not {value!r}")
+    return values
+
+
+def _strings(manifest: Path, key: str, value: list[Any]) -> tuple[str, ...]:
+    if not all(isinstance(item, str) for item in value):
+        raise _bad(manifest, f"{key} must be a list of strings, not {value!r}")
+    return tuple(value)
+
+
+def _bad(manifest: Path, what: str) -> UsageError:
+    return UsageError(f"{manifest}: {what}", hint="docs/suites.md shows a manifest")

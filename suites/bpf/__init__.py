@@ -1,0 +1,1 @@
+"""BPF inside the guest, for every suite: load compiled objects and run their programs."""

@@ -1,0 +1,280 @@
+"""A small typed binding to libbpf.so.1: load objects, reach their maps, run programs with bpf_prog_test_run_opts.
+
+Only what the suites use, over ctypes, because a guest under TCG pays dearly for every import.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ctypes import POINTER, Structure, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["BPF_F_TEST_XDP_LIVE_FRAMES", "LoadError", "Map", "Object", "Program", "TestRun", "find_object", "type_size"]
+
+BPF_F_TEST_XDP_LIVE_FRAMES = 1 << 1  # include/uapi/linux/bpf.h
+_BTF_KIND_STRUCT = 4
+_PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
+
+
+class LoadError(Exception):
+    """An object or a program that the kernel (or libbpf) refuses. Its text ends with the verifier's log."""
+
+
+class _TestRunOpts(Structure):
+    """struct bpf_test_run_opts of libbpf 1.0 and later."""
+
+    _fields_ = (
+        ("sz", c_size_t),
+        ("data_in", c_void_p),
+        ("data_out", c_void_p),
+        ("data_size_in", c_uint32),
+        ("data_size_out", c_uint32),
+        ("ctx_in", c_void_p),
+        ("ctx_out", c_void_p),
+        ("ctx_size_in", c_uint32),
+        ("ctx_size_out", c_uint32),
+        ("retval", c_uint32),
+        ("repeat", c_int),
+        ("duration", c_uint32),
+        ("flags", c_uint32),
+        ("cpu", c_uint32),
+        ("batch_size", c_uint32),
+    )
+
+
+@dataclass(frozen=True)
+class TestRun:
+    """What bpf_prog_test_run left behind.
+
+    error: 0, or the errno of the system call. retval: the program's return code. duration: nanoseconds per run.
+    data, ctx: the whole output buffers as they were given (b"" where none was), so that untouched bytes can be seen.
+    data_size, ctx_size: the sizes the kernel reported; what was passed in where it reported none.
+    """
+
+    __test__ = False
+
+    error: int
+    retval: int
+    duration: int
+    data: bytes
+    data_size: int
+    ctx: bytes
+    ctx_size: int
+
+    @property
+    def error_name(self) -> str:
+        return errno.errorcode.get(self.error, str(self.error)) if self.error else "success"
+
+
+@functools.cache
+def _libbpf() -> ctypes.CDLL:
+    library = ctypes.CDLL("libbpf.so.1", use_errno=True)
+    signatures = {
+        "bpf_object__open_file": (c_void_p, c_char_p, c_void_p),
+        "bpf_object__load": (c_int, c_void_p),
+        "bpf_object__close": (None, c_void_p),
+        "bpf_object__find_program_by_name": (c_void_p, c_void_p, c_char_p),
+        "bpf_object__find_map_by_name": (c_void_p, c_void_p, c_char_p),
+        "bpf_program__fd": (c_int, c_void_p),
+        "bpf_map__fd": (c_int, c_void_p),
+        "bpf_map__value_size": (c_uint32, c_void_p),
+        "bpf_map_update_elem": (c_int, c_int, c_void_p, c_void_p, c_uint64),
+        "bpf_map_lookup_elem": (c_int, c_int, c_void_p, c_void_p),
+        "bpf_map_delete_elem": (c_int, c_int, c_void_p),
+        "bpf_prog_test_run_opts": (c_int, c_int, POINTER(_TestRunOpts)),
+        "btf__load_vmlinux_btf": (c_void_p,),
+        "btf__find_by_name_kind": (c_int, c_void_p, c_char_p, c_uint32),
+        "btf__resolve_size": (ctypes.c_int64, c_void_p, c_uint32),
+        "btf__free": (None, c_void_p),
+        "libbpf_set_print": (c_void_p, c_void_p),
+    }
+    for name, (result, *arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+@contextmanager
+def _messages() -> Iterator[list[str]]:
+    """Collect what libbpf has to say (the verifier's log among it) instead of letting it print."""
+    heard: list[str] = []
+    libc = ctypes.CDLL(None)
+
+    def hear(level: int, template: bytes, arguments: int) -> int:
+        text = ctypes.create_string_buffer(1 << 16)
+        libc.vsnprintf(text, c_size_t(len(text)), template, c_void_p(arguments))
+        if level < 2:  # LIBBPF_WARN and LIBBPF_INFO; DEBUG is far too much
+            heard.append(text.value.decode("utf-8", "replace"))
+        return 0
+
+    callback = _PRINT(hear)
+    before = _libbpf().libbpf_set_print(ctypes.cast(callback, c_void_p))
+    try:
+        yield heard
+    finally:
+        _libbpf().libbpf_set_print(before)
+
+
+def _last_lines(heard: list[str], lines: int = 30) -> str:
+    """The end of what was said: the verifier's log may be thousands of lines, and its verdict is the last of them."""
+    return "\n".join("".join(heard).splitlines()[-lines:])
+
+
+class Object:
+    """A BPF object file, loaded: every program verified, every map made. Close it, or use it as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        """Open and load `path`. Raises LoadError with libbpf's and the verifier's words."""
+        with _messages() as heard:
+            self._handle = _libbpf().bpf_object__open_file(os.fsencode(path), None)
+            self._programs: dict[str, Program] = {}
+            self._maps: dict[str, Map] = {}
+            if not self._handle:
+                reason = os.strerror(ctypes.get_errno())
+                raise LoadError(f"{path.name}: cannot be opened: {reason}\n{_last_lines(heard)}")
+            status = _libbpf().bpf_object__load(self._handle)
+            if status:
+                self.close()
+                raise LoadError(f"{path.name}: does not load: {os.strerror(-status)}\n{_last_lines(heard)}")
+
+    def program(self, name: str) -> Program:
+        if name not in self._programs:
+            found = _libbpf().bpf_object__find_program_by_name(self._handle, name.encode())
+            if not found:
+                raise LoadError(f"no program named {name}")
+            self._programs[name] = Program(name, _libbpf().bpf_program__fd(found))
+        return self._programs[name]
+
+    def map(self, name: str) -> Map:
+        if name not in self._maps:
+            found = _libbpf().bpf_object__find_map_by_name(self._handle, name.encode())
+            if not found:
+                raise LoadError(f"no map named {name}")
+            self._maps[name] = Map(name, _libbpf().bpf_map__fd(found), _libbpf().bpf_map__value_size(found))
+        return self._maps[name]
+
+    def close(self) -> None:
+        if self._handle:
+            _libbpf().bpf_object__close(self._handle)
+            self._handle = None
+
+    def __enter__(self) -> Object:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Map:
+    """A map of a loaded object, with 32-bit keys."""
+
+    name: str
+    fd: int
+    value_size: int
+
+    def memory(self) -> mmap.mmap:
+        """The values of a BPF_F_MMAPABLE array map as shared memory, key 0 first."""
+        return mmap.mmap(self.fd, self.value_size)
+
+    def update(self, key: int, value: int) -> int:
+        """Set a 32-bit value (a file descriptor, for a map of programs). Gives 0 or the errno."""
+        status = _libbpf().bpf_map_update_elem(
+            self.fd, ctypes.byref(c_uint32(key)), ctypes.byref(c_uint32(value)), c_uint64(0)
+        )
+        return abs(int(status))
+
+    def delete(self, key: int) -> int:
+        """Remove a key. Gives 0 or the errno."""
+        return abs(int(_libbpf().bpf_map_delete_elem(self.fd, ctypes.byref(c_uint32(key)))))
+
+
+@dataclass(frozen=True)
+class Program:
+    """A loaded program."""
+
+    name: str
+    fd: int
+
+    def test_run(
+        self,
+        data: bytes,
+        *,
+        out: int | None = None,
+        ctx: bytes | None = None,
+        ctx_out: int | None = None,
+        repeat: int = 0,
+        flags: int = 0,
+        batch_size: int = 0,
+    ) -> TestRun:
+        """Run it over `data` with BPF_PROG_TEST_RUN (kernel: bpf_prog_test_run).
+
+        out, ctx_out: bytes of output buffer to offer, None for no buffer at all. Buffers start filled with 0xEE.
+        ctx: a struct xdp_md, or None. Never raises: the errno is in the result.
+        """
+        data_buffer = _filled(out)
+        ctx_buffer = _filled(ctx_out)
+        options = _TestRunOpts(
+            sz=ctypes.sizeof(_TestRunOpts),
+            data_in=ctypes.cast(c_char_p(data), c_void_p),
+            data_size_in=len(data),
+            data_out=ctypes.cast(data_buffer, c_void_p) if data_buffer is not None else None,
+            data_size_out=out or 0,
+            ctx_in=ctypes.cast(c_char_p(ctx), c_void_p) if ctx is not None else None,
+            ctx_size_in=len(ctx) if ctx is not None else 0,
+            ctx_out=ctypes.cast(ctx_buffer, c_void_p) if ctx_buffer is not None else None,
+            ctx_size_out=ctx_out or 0,
+            repeat=repeat,
+            flags=flags,
+            batch_size=batch_size,
+        )
+        status = _libbpf().bpf_prog_test_run_opts(self.fd, ctypes.byref(options))
+        return TestRun(
+            error=-status if status < 0 else 0,
+            retval=options.retval,
+            duration=options.duration,
+            data=data_buffer.raw if data_buffer is not None else b"",
+            data_size=options.data_size_out,
+            ctx=ctx_buffer.raw if ctx_buffer is not None else b"",
+            ctx_size=options.ctx_size_out,
+        )
+
+
+def _filled(size: int | None) -> ctypes.Array[ctypes.c_char] | None:
+    """A buffer of 0xEE, one guard page longer than the kernel is told."""
+    if size is None:
+        return None
+    buffer = ctypes.create_string_buffer(size + 4096)
+    ctypes.memset(buffer, 0xEE, size + 4096)
+    return buffer
+
+
+def find_object(suite: str, name: str) -> Path:
+    """The compiled object of suites/`suite`/bpf/`name`.bpf.c: $KTRIAL_BPF_DIR/`suite`/`name`.bpf.o."""
+    directory = os.environ.get("KTRIAL_BPF_DIR")
+    if not directory:
+        raise LoadError("KTRIAL_BPF_DIR is not set: it names the folder of compiled BPF objects")
+    path = Path(directory) / suite / f"{name}.bpf.o"
+    if not path.is_file():
+        raise LoadError(f"{path} is missing: compile suites/{suite}/bpf/{name}.bpf.c first")
+    return path
+
+
+def type_size(name: str) -> int | None:
+    """sizeof(struct `name`) of the running kernel, from its BTF; None where it has no BTF or no such struct."""
+    with _messages():
+        btf = _libbpf().btf__load_vmlinux_btf()
+        if not btf:
+            return None
+        try:
+            found = _libbpf().btf__find_by_name_kind(btf, name.encode(), _BTF_KIND_STRUCT)
+            return int(_libbpf().btf__resolve_size(btf, found)) if found > 0 else None
+        finally:
+            _libbpf().btf__free(btf)
