@@ -1,0 +1,163 @@
+"""The whole outcome of a run as one value: what every report renders and what `--json` writes.
+
+Its JSON schema is published as docs/result.schema.json. A field is only ever added, with a default; anything else is a
+new SCHEMA_VERSION. All that comes after `verdict` may be missing: a series that does not apply has no kernels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from harness.build.model import Diagnostic
+from harness.compare import Comparison
+from harness.results import SideResults
+from harness.verdict import Failure, Verdict
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "ConfigInfo",
+    "Environment",
+    "KernelInfo",
+    "PatchInfo",
+    "Paths",
+    "RunResult",
+    "SeriesInfo",
+    "SuiteInfo",
+    "TreeInfo",
+]
+
+SCHEMA_VERSION = "1"
+
+
+@dataclass(frozen=True)
+class PatchInfo:
+    """One patch. commit: its id in our worktree, "" if it was not applied. how: `clean`, `3-way`, `fuzz`, `commit`."""
+
+    number: int
+    subject: str
+    commit: str = ""
+    how: str = ""
+
+
+@dataclass(frozen=True)
+class SeriesInfo:
+    """The series on trial. source: what the user named. message_ids: of the cover first, then of the patches."""
+
+    source: str
+    title: str
+    version: int
+    author: str
+    patches: tuple[PatchInfo, ...]
+    tags: tuple[str, ...] = ()
+    message_ids: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TreeInfo:
+    """The tree and the base. base_why: one sentence. version: of the kernel, `make kernelversion`."""
+
+    origin: str
+    label: str
+    base_commit: str
+    base_why: str
+    version: str
+    patched_commit: str = ""
+
+
+@dataclass(frozen=True)
+class ConfigInfo:
+    """The kernels' configuration. fragments: in order of merging. *_digest: SHA-256 of the resolved symbols, hex.
+
+    absent: optional symbols that did not take, each with its reason.
+    """
+
+    fragments: tuple[str, ...]
+    base_digest: str
+    patched_digest: str
+    config_base: str = "allnoconfig"
+    absent: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class KernelInfo:
+    """A kernel that was built. compiled: objects. seconds: of make. warnings: diagnostics of the whole build."""
+
+    side: str
+    version: str
+    key: str
+    reused: bool
+    compiled: int
+    seconds: float
+    directory: str
+    code_digest: str
+    warnings: int = 0
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class SuiteInfo:
+    """A suite that was run. why: what picked it (`asked for with --suite`, `touches net/core/xdp.c`)."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What ran the trial. Versions are the first line of what each program says of itself; "" where it was not used."""
+
+    ktrial: str
+    python: str = ""
+    host: str = ""
+    compiler: str = ""
+    linker: str = ""
+    pahole: str = ""
+    ccache: bool = False
+    llvm: bool = False
+    qemu: str = ""
+    virtme_ng: str = ""
+    accelerator: str = ""
+    accelerator_why: str = ""
+    vms: int = 0
+    attempts: int = 1
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where things are, as on the machine that ran the trial. logs: (what, path) pairs."""
+
+    folder: str
+    logs: tuple[tuple[str, str], ...] = ()
+    reproduce: str = ""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run from beginning to end.
+
+    started, finished: ISO 8601 with offset. identical: both kernels are the same code, and nothing was run.
+    new_warnings: compiler diagnostics that only the patched build has. reproduce: shell commands for the first
+    regression.
+    """
+
+    run: str
+    started: str
+    finished: str
+    verdict: Verdict
+    environment: Environment
+    paths: Paths
+    schema_version: str = SCHEMA_VERSION
+    failure: Failure | None = None
+    series: SeriesInfo | None = None
+    tree: TreeInfo | None = None
+    config: ConfigInfo | None = None
+    kernels: tuple[KernelInfo, ...] = ()
+    new_warnings: tuple[Diagnostic, ...] = ()
+    identical: bool = False
+    suites: tuple[SuiteInfo, ...] = ()
+    base: SideResults | None = None
+    patched: SideResults | None = None
+    comparison: Comparison | None = None
+    reproduce: str = ""
+    extra: dict[str, str] = field(default_factory=dict)
