@@ -209,6 +209,17 @@ def test_back_to_linear_is_linear_again(machine: Machine, limits: Limits, frame:
     assert not difference(run.data, frame_of(left) + bytes(200)), difference(run.data, frame_of(left) + bytes(200))
 
 
+@cases("frame", ["linear+1", "linear+page", "9000", "largest"])
+def test_back_to_a_full_linear_part(machine: Machine, limits: Limits, frame: str):
+    """The last fragment goes and nothing else: no room to grow, but the linear part can still shrink and grow again."""
+    size, full = limits.size(frame), limits.linear
+    tail = adjust_tail(full - size)
+    run = machine.run(frame_of(size), tail, LENGTH, LINEAR, adjust_tail(1), adjust_tail(-10), adjust_tail(10), LENGTH)
+    assert run.results == (0, full, full, -errno.EINVAL, 0, 0, full), f"frame {size} shrunk to {full}: {run.results}"
+    expected = frame_of(full - 10) + bytes(10)
+    assert not difference(run.data, expected), difference(run.data, expected)
+
+
 @pytest.mark.usefixtures("header_split")
 def test_growing_a_frame_of_short_fragment(machine: Machine, limits: Limits):
     """After a header split the fragment has the tailroom of its page, the linear part none of its own."""
