@@ -15,7 +15,8 @@ class Patch:
     subject: without its bracketed prefix. author: `Name <address>`. date: RFC 2822, as sent.
     message: the commit message below the subject, without the diffstat. trailers: its `Key: value` lines.
     touched: paths that the diff changes, relative to the tree, sorted.
-    mail: one message in git's mailbox form, transfer encoding undone, UTF-8 headers, fit for `git am`.
+    mail: one bare message (no mailbox separator, no quoting), transfer encoding undone, headers in UTF-8, for
+    `git am --keep-cr`.
     where: where it came from, for error messages (`series.mbox, message 3, line 412`).
     """
 
@@ -34,7 +35,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class Cover:
-    """The 0/N message. `body` is its text without the diffstat's signature; in_reply_to and references thread a reply."""
+    """The 0/N message. `body` is its text without the signature; `message_id` is what a reply answers."""
 
     subject: str
     author: str
@@ -59,6 +60,7 @@ class Series:
 
     title: the cover's subject, or the only patch's. version: 1 where no vN is given.
     tags: the other words of the prefix (`bpf-next`, `RFC`); tree_tag: the one that names a tree, or "".
+    change_id: b4's name of the series over all its revisions, or "".
     commits: for a git range, the commit ids of the patches, in order; else empty.
     remarks: what a reader should know ("patch 3 is v5's, the rest v3's"), one sentence each.
     """
@@ -76,6 +78,7 @@ class Series:
     prerequisite_patch_ids: tuple[str, ...] = ()
     commits: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    change_id: str = ""
 
     @property
     def touched(self) -> tuple[str, ...]:
