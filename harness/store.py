@@ -89,30 +89,17 @@ class RunFolder:
 
     @property
     def series_mbox(self) -> Path:
+        """The series as it came in: what standard input held is nowhere else."""
         return self.path / "series.mbox"
 
     @property
-    def series(self) -> Path:
-        return self.path / "series.json"
-
-    @property
-    def tree(self) -> Path:
-        return self.path / "tree.json"
-
-    @property
-    def base(self) -> Path:
-        return self.path / "base.json"
-
-    @property
-    def applied(self) -> Path:
-        return self.path / "applied.json"
-
-    @property
     def result(self) -> Path:
+        """The whole outcome, under docs/result.schema.json; a run that has it is finished."""
         return self.path / "result.json"
 
     @property
     def reproduce(self) -> Path:
+        """Shell script that repeats the first regression."""
         return self.path / "reproduce.sh"
 
     @property
@@ -127,13 +114,9 @@ class RunFolder:
         """All that make printed."""
         return self.path / "build" / f"{side}.log"
 
-    def results(self, side: str) -> Path:
-        """One TestResult a line, in order of finishing."""
-        return self.path / "results" / f"{side}.jsonl"
-
-    def console(self, side: str) -> Path:
-        """Folder of the side's guests: one folder for each boot, with its whole console."""
-        return self.path / "console" / side
+    def session(self, side: str, attempt: int = 1) -> Path:
+        """Folder of one pass over a side's tests: its journal, pytest's log, and a folder for each boot."""
+        return self.path / "results" / f"{side}-{attempt}"
 
     def note(self, event: str) -> None:
         """Append a line, with the time in UTC, to the run's events."""
@@ -256,7 +239,9 @@ def new_run(out: Path | None, label: str) -> RunFolder:
     home = runs_dir() / identity
     path = home if out is None else out.expanduser().resolve()
     _make_empty(path)
-    record.save(path / _CARD, RunCard(_FORMAT, identity, label, created.isoformat(timespec="seconds"), __version__))
+    record.save(
+        path / _CARD, RunCard(_FORMAT, identity, label, created.isoformat(timespec="milliseconds"), __version__)
+    )
     if path != home:
         home.parent.mkdir(parents=True, exist_ok=True)
         home.symlink_to(path)
