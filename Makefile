@@ -48,7 +48,6 @@ test-fast: setup ## the tests that build and boot nothing
 lint: setup ## ruff and mypy --strict
 	@echo "== ruff and mypy"
 	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
 bench: setup ## what ktrial costs beside a bare make and a bare boot
