@@ -45,4 +45,4 @@ __all__ = [
     "values",
 ]
 
-from harness.kconfig.resolve import explain, merge, resolve
+from harness.kconfig.resolution import explain, merge, resolve

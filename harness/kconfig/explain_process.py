@@ -25,7 +25,6 @@ from harness.record import decode, encode
 
 __all__ = ["Answer", "Question", "answer"]
 
-# An addition cannot make these right: the line itself has to change.
 _NOT_MENDED_BY_ADDING = (Reason.NO_SUCH_SYMBOL, Reason.WRONG_TYPE, Reason.OUT_OF_RANGE, Reason.CONFLICT)
 _TRIED = 40
 
@@ -33,7 +32,8 @@ _TRIED = 40
 @dataclass(frozen=True)
 class Question:
     """environment: variables for Kconfig. config: the .config that C's conf made. base: the text it started from, or
-    "" for allnoconfig. settings: what was asked for. lost: those of them that did not take. symbol: to be explained.
+    "" for allnoconfig. settings: what was asked for. lost: those of them that did not take. optional: those of the
+    lost that may stay so. symbol: to be explained.
     """
 
     environment: dict[str, str]
@@ -41,6 +41,7 @@ class Question:
     base: str
     settings: dict[str, str]
     lost: dict[str, str]
+    optional: tuple[str, ...] = ()
     symbol: str = ""
 
 
@@ -67,49 +68,56 @@ def answer(question: Question) -> Answer:
     held = Held(kconfig, values(question.config))
     losses = tuple(loss_of(held, name, wanted) for name, wanted in question.lost.items())
     mended, alternatives = _alternatives(held, question, losses)
-    trial = _Trial(kconfig, question)
-    ranked = trial.ranked(alternatives, mended) if any(alternatives) else []
-    candidates = tuple(_additions(kconfig, alternative) for alternative in ranked)
+    candidates = tuple(_additions(kconfig, alternative) for alternative in alternatives)
     explanation = _explanation(held, question.symbol, losses) if question.symbol else None
     return Answer(losses, tuple(mended), candidates, explanation)
 
 
 def _alternatives(held: Held, question: Question, losses: Sequence[Loss]) -> tuple[dict[str, str], list[Alternative]]:
-    """The lost settings that additions can mend, and sets of additions that mend all of these."""
+    """The lost settings that additions can mend together, and sets of additions that should do it, best first."""
     search = Search(held, question.settings)
-    together: list[Alternative] = [frozenset()]
-    mended = {}
+    trial = _Trial(held.kconfig, question) if losses else None
+    together: list[Alternative] = []
+    mended: dict[str, str] = {}
     for loss in losses:
         symbol = held.kconfig.syms.get(loss.symbol)
-        if symbol is None or loss.reason in _NOT_MENDED_BY_ADDING or _is_fixed_by_asking_otherwise(held, loss):
+        if loss.symbol in question.optional or not _can_be_mended(held, loss):
             continue
-        both = joined(together, search.to_set(symbol, loss.wanted))
-        if both:
-            together, mended[loss.symbol] = both, loss.wanted
-    return mended, together if mended else []
+        more = {**mended, loss.symbol: loss.wanted}
+        both = joined(together or [frozenset()], search.to_set(symbol, loss.wanted))
+        ranked = trial.ranked(both, more) if trial else []
+        if ranked:
+            together, mended = ranked, more
+    return mended, together
 
 
-def _is_fixed_by_asking_otherwise(held: Held, loss: Loss) -> bool:
-    symbol = held.kconfig.syms[loss.symbol]
-    return loss.wanted == "m" and symbol.orig_type is kconfiglib.BOOL
+def _can_be_mended(held: Held, loss: Loss) -> bool:
+    """Whether more settings could help; else the line itself has to change."""
+    symbol = held.kconfig.syms.get(loss.symbol)
+    if symbol is None or loss.reason in _NOT_MENDED_BY_ADDING:
+        return False
+    return loss.wanted != "m" or symbol.orig_type is not kconfiglib.BOOL
 
 
 class _Trial:
-    """Kconfiglib's own idea of a configuration: quick, nearly always that of C's conf, and only used to rank."""
+    """Kconfiglib's own idea of a configuration: quick, nearly always that of C's conf, which has the last word."""
 
     def __init__(self, kconfig: KernelKconfig, question: Question) -> None:
         self.kconfig = kconfig
         self.question = question
+        self._load()
+        kept = {name: value for name, value in question.settings.items() if name not in question.lost}
+        self.kept = {name: value for name, value in kept.items() if self._holds(name, value)}
 
     def ranked(self, alternatives: Sequence[Alternative], wanted: Mapping[str, str]) -> list[Alternative]:
-        """The alternatives, those that seem to work first and without what they do not need."""
-        self._load()
-        works: list[Alternative] = []
-        fails: list[Alternative] = []
-        for option in islice(alternatives, _TRIED):
-            (works if self._works(option, wanted) else fails).append(option)
+        """The alternatives that work, without what they do not need; for a single loss all of them where none does.
+
+        Where Kconfiglib and conf differ (its DEBUG_INFO_BTF), the only alternative may seem not to work.
+        """
+        tried = list(islice(alternatives, _TRIED))
+        works = [option for option in tried if self._works(option, wanted)]
         lean = dict.fromkeys(self._without_excess(option, wanted) for option in works)
-        return [*sorted(lean, key=len), *fails]
+        return sorted(lean, key=len) or (tried if len(self.question.lost) == 1 else [])
 
     def _load(self) -> None:
         if not self.question.base:
@@ -126,17 +134,20 @@ class _Trial:
     def _works(self, option: Alternative, wanted: Mapping[str, str]) -> bool:
         symbols = [(self.kconfig.syms[name], value) for name, value in sorted(option)]
         before = [(symbol, symbol.user_value) for symbol, _ in symbols]
+        chosen = {symbol.choice: symbol.choice.user_selection for symbol, _ in symbols if symbol.choice}
         for symbol, value in symbols:
             symbol.set_value(value)
-        good = all(holds(value, self._value(name)) for name, value in wanted.items())
+        good = all(self._holds(name, value) for name, value in (*wanted.items(), *self.kept.items()))
         for symbol, value in before:
             symbol.unset_value() if value is None else symbol.set_value(value)
+        for choice, selection in chosen.items():
+            choice.unset_value() if selection is None else selection.set_value(2)
         return good
 
-    def _value(self, name: str) -> str:
-        symbol = self.kconfig.syms[name]
-        text = str(symbol.str_value)
-        return f'"{text}"' if symbol.orig_type is kconfiglib.STRING else text
+    def _holds(self, name: str, wanted: str) -> bool:
+        symbol = self.kconfig.syms.get(name)
+        text = str(symbol.str_value) if symbol else "n"
+        return holds(wanted, f'"{text}"' if symbol and symbol.orig_type is kconfiglib.STRING else text)
 
     def _without_excess(self, option: Alternative, wanted: Mapping[str, str]) -> Alternative:
         for setting in sorted(option):

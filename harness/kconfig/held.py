@@ -101,9 +101,9 @@ def terms_of(expression: Expression, kconfig: KernelKconfig) -> list[Expression]
 
 
 def names_in(expression: Expression) -> list[Expression]:
-    """The symbols of an expression (no constants, no choices), by name."""
+    """The symbols of an expression by name; no choices, no constants (a bare number is one too)."""
     items = kconfiglib.expr_items(expression)
-    symbols = [item for item in items if isinstance(item, kconfiglib.Symbol) and not item.is_constant]
+    symbols = [i for i in items if isinstance(i, kconfiglib.Symbol) and not i.is_constant and not i.name.isdigit()]
     return sorted(symbols, key=lambda symbol: str(symbol.name))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -47,9 +48,9 @@ def _loss(
 def _no_such_symbol(held: Held, name: str, wanted: str) -> Loss:
     known = [symbol.name for symbol in held.kconfig.unique_defined_syms]
     close = tuple(get_close_matches(name, known, n=3, cutoff=0.8)) or _containing(name, known)
-    version = held.kconfig.variables.get("KERNELVERSION")
+    version = os.environ.get("KERNELVERSION", "")
     elsewhere = _other_architectures(Path(held.kconfig.srctree or "."), name)
-    text = f"no such symbol in this kernel{f' ({version.value})' if version else ''}"
+    text = f"no such symbol in this kernel{f' ({version})' if version else ''}"
     if elsewhere:
         text += f"; it is for another architecture ({elsewhere[0]})"
     elif close:

@@ -84,7 +84,7 @@ def explain(
     config = configure(bench, asked)
     off = {} if values(config).get(name, "n") != "n" else {name: "y"}
     settings = asked | off
-    reply = ask(bench, _question(bench, configure(bench, settings) if off else config, settings, off, name))
+    reply = ask(bench, _question(bench, configure(bench, settings) if off else config, settings, off, symbol=name))
     if reply.explanation is None:
         raise _unexplained(name, reply)
     holds_now = not off or holds("y", values(configure(bench, settings)).get(name))
@@ -110,15 +110,16 @@ def _resolve(bench: Bench, fragments: Sequence[Fragment]) -> ResolvedConfig:
     asked = requested(fragments)
     clashes = conflicts(fragments)
     if any(not request.setting.optional for request, _ in clashes):
-        raise _lost([pair for pair in clashes if not pair[0].setting.optional], None, "")
+        raise _lost([pair for pair in clashes if not pair[0].setting.optional], None, Answer())
     settings = _settings(asked)
     config = configure(bench, settings)
     lost = _not_held(settings, config)
-    reply = ask(bench, _question(bench, config, settings, lost)) if lost else Answer()
+    optional = tuple(name for name in lost if asked[name].setting.optional)
+    reply = ask(bench, _question(bench, config, settings, lost, optional)) if lost else Answer()
     losses = _losses(lost, config, reply, asked)
     required = [(asked[loss.symbol], loss) for loss in losses if not asked[loss.symbol].setting.optional]
     if required:
-        raise _lost(required, _mend(bench, settings, reply, required, asked), reply.failure)
+        raise _lost(required, _verified(bench, settings, reply), reply)
     absent = [(loss.symbol, loss.text) for loss in (*losses, *(clash for _, clash in clashes))]
     return ResolvedConfig(config, config_digest(config), tuple(fragments), tuple(absent))
 
@@ -148,10 +149,15 @@ def _not_held(settings: Mapping[str, str], config: str) -> dict[str, str]:
 
 
 def _question(
-    bench: Bench, config: str, settings: Mapping[str, str], lost: Mapping[str, str], symbol: str = ""
+    bench: Bench,
+    config: str,
+    settings: Mapping[str, str],
+    lost: Mapping[str, str],
+    optional: tuple[str, ...] = (),
+    symbol: str = "",
 ) -> Question:
     base = "" if bench.base == ALLNOCONFIG else (bench.base if bench.base_is_text else config)
-    return Question(kconfig_environment(bench), config, base, dict(settings), dict(lost), symbol)
+    return Question(kconfig_environment(bench), config, base, dict(settings), dict(lost), optional, symbol)
 
 
 def _losses(lost: Mapping[str, str], config: str, reply: Answer, asked: Mapping[str, Request]) -> tuple[Loss, ...]:
@@ -170,26 +176,10 @@ def _with_rival(loss: Loss, asked: Mapping[str, Request]) -> Loss:
     return replace(loss, text=f"{loss.text}; {rivals[0].place} asks for {rivals[0].setting.symbol}")
 
 
-def _mend(
-    bench: Bench,
-    settings: Mapping[str, str],
-    reply: Answer,
-    required: Sequence[tuple[Request, Loss]],
-    asked: Mapping[str, Request],
-) -> tuple[Addition, ...] | None:
-    """Additions for the settings that must hold; optional ones may stay lost."""
-    if all(asked[name].setting.optional for name in reply.mended):
-        return None
-    names = {loss.symbol for _, loss in required}
-    if names >= set(reply.mended):
-        return _verified(bench, settings, reply)
-    lost = {loss.symbol: loss.wanted for _, loss in required}
-    again = ask(bench, _question(bench, configure(bench, settings), settings, lost))
-    return _verified(bench, settings, again)
-
-
 def _verified(bench: Bench, settings: Mapping[str, str], reply: Answer) -> tuple[Addition, ...] | None:
     """The first candidate that C's conf agrees with: what it should mend holds, and nothing else is lost for it."""
+    if not reply.candidates:
+        return None
     lost_now = set(_not_held(settings, configure(bench, settings)))
     for candidate in reply.candidates[:_VERIFIED_AT_MOST]:
         more = {addition.symbol: addition.value for addition in candidate}
@@ -199,7 +189,7 @@ def _verified(bench: Bench, settings: Mapping[str, str], reply: Answer) -> tuple
     return None
 
 
-def _lost(losses: Sequence[tuple[Request, Loss]], mend: tuple[Addition, ...] | None, failure: str) -> ConfigError:
+def _lost(losses: Sequence[tuple[Request, Loss]], mend: tuple[Addition, ...] | None, reply: Answer) -> ConfigError:
     first = losses[0][1]
     count = f"{len(losses)} settings do" if len(losses) > 1 else f"CONFIG_{first.symbol}={first.wanted} does"
     lines = [_described(request, loss) for request, loss in losses]
@@ -207,7 +197,7 @@ def _lost(losses: Sequence[tuple[Request, Loss]], mend: tuple[Addition, ...] | N
     return ConfigError(
         "fragments in conflict: " + first.text if conflict else f"{count} not take in this kernel: {first.reason}",
         detail="\n".join(lines),
-        hint=_hint(mend, conflict, failure),
+        hint="drop one of the two lines, or mark one optional with `# ?`" if conflict else _hint(losses, mend, reply),
     )
 
 
@@ -218,13 +208,13 @@ def _described(request: Request, loss: Loss) -> str:
     )
 
 
-def _hint(mend: tuple[Addition, ...] | None, conflict: bool, failure: str) -> str:
-    if mend:
-        lines = "\n".join(f"{addition}{f'  [{addition.place}]' if addition.place else ''}" for addition in mend)
-        return f"add to a fragment (tried with the kernel's own olddefconfig):\n{lines}"
-    if conflict:
-        return "drop one of the two fragments, or mark one line optional with `# ?`"
-    return failure or "no addition was found that mends it: change the line, or mark it optional with `# ?`"
+def _hint(losses: Sequence[tuple[Request, Loss]], mend: tuple[Addition, ...] | None, reply: Answer) -> str:
+    if not mend:
+        return reply.failure or "no addition was found that mends it: change the line, or mark it optional with `# ?`"
+    lines = "\n".join(f"{addition}{f'  [{addition.place}]' if addition.place else ''}" for addition in mend)
+    rest = [loss.symbol for _, loss in losses if loss.symbol not in reply.mended]
+    others = f"\nfor {', '.join(rest)}: change the line, or mark it optional with `# ?`" if rest else ""
+    return f"add to a fragment (tried with the kernel's own olddefconfig):\n{lines}{others}"
 
 
 def _kept_at(key: str, bench: Bench, fragments: Sequence[Fragment]) -> Path:
