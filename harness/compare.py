@@ -22,11 +22,11 @@ class Change(StrEnum):
 
     REGRESSION = "regression"  # well on base, bad on patched; or crashes where base only failed
     NEW_FAILING = "new-failing"  # did not run on base, bad on patched
+    FAILING = "failing"  # bad, with no base to compare
     NOW_SKIPPED = "now-skipped"  # ran on base, no longer runs on patched
     VANISHED = "vanished"  # patched has no result of it
     LOST = "lost"  # our machine failed in every attempt on one side
     FLAKY = "flaky"  # attempts on one side differ
-    FAILING = "failing"  # bad, with no base to compare
     KNOWN_SPLAT = "known-splat"  # bad on patched only for a splat that base has too, in another test or attempt
     STILL_FAILING = "still-failing"  # bad on both
     FIXED = "fixed"
@@ -302,7 +302,7 @@ def _splats(side: SideResults) -> tuple[Splat, ...]:
 def _fatal(side: SideResults) -> tuple[Splat, ...]:
     """The last splat of each test and boot that took its guest down."""
     in_tests = [result.splats[-1] for result in side.results if result.outcome is Outcome.CRASHED and result.splats]
-    in_boots = [boot.splats[-1] for boot in side.boots if boot.end == "panic" and boot.splats]
+    in_boots = [boot.splats[-1] for boot in side.boots if boot.end in ("panic", "reset") and boot.splats]
     return (*in_tests, *in_boots)
 
 

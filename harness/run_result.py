@@ -7,6 +7,7 @@ new SCHEMA_VERSION. All that comes after `verdict` may be missing: a series that
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from harness.build.model import Diagnostic
 from harness.compare import Comparison
@@ -26,7 +27,7 @@ __all__ = [
     "TreeInfo",
 ]
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION: Final = "1"
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class RunResult:
     verdict: Verdict
     environment: Environment
     paths: Paths
-    schema_version: str = SCHEMA_VERSION
+    schema_version: Literal["1"] = SCHEMA_VERSION
     failure: Failure | None = None
     series: SeriesInfo | None = None
     tree: TreeInfo | None = None

@@ -21,6 +21,7 @@ from harness.splat_rules import CONSEQUENCE, HEADLINES, Headline, is_noise, plai
 __all__ = [
     "SPLAT_REASON",
     "Allowed",
+    "brief",
     "find_splats",
     "is_timely",
     "load_allowed",
@@ -56,6 +57,11 @@ _BESIDE = re.compile(
 _GUILTY = re.compile(r"\s*(?:(?:RIP|EIP): (?:[0-9a-f]{4}:)?|pc : )(?P<symbol>[A-Za-z_][\w.$]*)\+0x")
 _PREAMBLE = re.compile(r"-+\[ cut here \]-+|={20,}\s*$")
 _MEMORY = re.compile(r"(?:.*invoked oom-killer:|(?:Memory cgroup o|O)ut of memory: |.*: page allocation failure: )")
+_DULL = re.compile(
+    r"\s*(?:\? |</?(?:TASK|IRQ|NMI)>|Modules linked in|Hardware name|CPU: \d+ |pstate: |PGD |#PF: error|irq event|"
+    r"(?:Code|RSP|[CEDFG]S|CR\d|PKRU|R[0-9A-DS][0-9XIP]|x\d+ ?|sp |lr ): |"
+    r"-+\[ cut here|[-=]{5,}|---\[ end|Kernel Offset|$)"
+)
 _VARIABLE = re.compile(r"\b0x[0-9a-f]+\b|\b[0-9a-f]{8,}\b|\d+")
 
 
@@ -114,6 +120,12 @@ def same_splat(one: Splat, other: Splat) -> bool:
 def is_timely(splat: Splat) -> bool:
     """Whether a slow or loaded host can be the cause (lockups, stalls, hung tasks)."""
     return any(headline.timely and headline.kind == splat.kind for headline in HEADLINES)
+
+
+def brief(splat: Splat) -> tuple[str, ...]:
+    """The lines of its report that tell what and where, each once: no stamps, registers, code or guessed frames."""
+    messages = (_line(text).message for text in splat.text.split("\n"))
+    return tuple(dict.fromkeys(message for message in messages if not _DULL.match(message)))
 
 
 def splat_reason(splats: Sequence[Splat]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from trial_values import KASAN, STALL, WARN, compared, result, side
 
 from harness import errors
-from harness.compare import compare
+from harness.compare import Change, compare
 from harness.errors import ExitCode
 from harness.results import Boot, Outcome
 from harness.verdict import VerdictKind, decide, failed_verdict, failure_of, identical_verdict
@@ -149,6 +151,14 @@ def test_the_line_is_one_line_whatever_a_series_says():
     assert len(verdict.line) <= 300
     hostile = compare(side(), side("patched", result("a\nverdict: no regression", Outcome.FAILED)))
     assert decide(hostile).line.isprintable()
+
+
+def test_the_manual_explains_every_word_a_report_can_use():
+    docs = Path(__file__).parent.parent / "docs"
+    codes = (docs / "exit-codes.md").read_text()
+    assert [code for code in ExitCode if f"| {int(code)} |" not in codes] == []
+    words = (docs / "verdicts.md").read_text()
+    assert [word for word in (*VerdictKind, *Change, *Outcome) if word not in words] == []
 
 
 def test_only_these_outcomes_of_one_test_exit_with_zero():

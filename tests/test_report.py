@@ -1,0 +1,199 @@
+"""Reports say the verdict first, fit their width, and let nothing out of a stranger's text."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_samples import SAMPLES, bare, no_regression, regression
+from rich.console import Console
+
+from harness.build.model import Diagnostic
+from harness.compare import compare
+from harness.report import safe
+from harness.report.json import encode_result, read_result, schema, schema_text, write_result
+from harness.report.terminal import Verbosity, render
+from harness.results import Outcome, SideResults, Splat, TestResult
+from harness.run_result import Paths, RunResult
+from harness.verdict import decide
+
+GOLDEN = Path(__file__).parent / "golden" / "report"
+PUBLISHED = Path(__file__).parent.parent / "docs" / "result.schema.json"
+SGR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def rendered(result: RunResult, width: int = 80, verbosity=Verbosity.NORMAL, **options) -> str:
+    out = io.StringIO()
+    render(result, Console(file=out, width=width, **options), verbosity=verbosity)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 160])
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_report_is_as_it_was(name, width):
+    """KTRIAL_UPDATE_GOLDEN=1 writes the files anew: look at them before committing."""
+    shown = "".join(f"{line.rstrip()}\n" for line in rendered(SAMPLES[name](), width).splitlines())
+    path = GOLDEN / f"{name}-{width}.txt"
+    if os.environ.get("KTRIAL_UPDATE_GOLDEN"):
+        path.write_text(shown)
+    assert shown == path.read_text()
+
+
+@pytest.mark.parametrize("verbosity", list(Verbosity))
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_first_line_is_the_verdict_whole(name, verbosity):
+    result = SAMPLES[name]()
+    assert rendered(result, 80, verbosity).splitlines()[0] == result.verdict.line
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_nothing_but_the_verdict_and_commands_is_wider_than_the_terminal(name):
+    commands = [f"  {line}" for line in SAMPLES[name]().reproduce.splitlines()]
+    lines = rendered(SAMPLES[name](), 80).splitlines()[1:]
+    assert [line for line in lines if len(line) > 80 and line not in commands] == []
+
+
+def test_there_is_no_colour_without_a_terminal_or_under_no_color(monkeypatch):
+    assert "\x1b" not in rendered(regression())
+    assert "\x1b[" in rendered(regression(), force_terminal=True, color_system="standard")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not re.search(r"\x1b\[(?:\d+;)?3\d", rendered(regression(), force_terminal=True))
+
+
+def test_quiet_names_what_broke_and_verbose_tells_everything():
+    quiet = rendered(regression(), verbosity=Verbosity.QUIET).splitlines()
+    assert len(quiet) < 8
+    assert "test_shrink[frame=1500,by=1]" in "".join(quiet)
+    verbose = rendered(regression(), 160, Verbosity.VERBOSE)
+    assert "RSP: 0018:ffffb0a4402f7b98" in verbose
+    assert "RSP: 0018:ffffb0a4402f7b98" not in rendered(regression(), 160)
+
+
+def test_a_thousand_regressions_are_cut_short_and_counted():
+    tests = [f"s/t.py::test_{number}" for number in range(1000)]
+    sides = [
+        SideResults(side, tuple(TestResult(test, outcome) for test in tests), (), 1.0, True)
+        for side, outcome in (("base", Outcome.PASSED), ("patched", Outcome.FAILED))
+    ]
+    comparison = compare(*sides)
+    result = replace(bare(), verdict=decide(comparison), base=sides[0], patched=sides[1], comparison=comparison)
+    shown = rendered(result)
+    assert "... and 980 more" in shown
+    assert len(shown.splitlines()) < 100
+
+
+HOSTILE = [
+    "\x1b[2J\x1b[31mred",
+    "[red]markup[/red] [link=file:///etc/passwd]x[/link] :skull:",
+    "line one\nREGRESSION: forged\r\nno regression: forged",
+    "right\u202eto left\u2066\u200b",
+    "bell\x07 back\x08\x08\x08 null\x00 delete\x7f c1\x9b31m",
+    "\udcff lone surrogate \ud800",
+    "x" * 100_000,
+    "\t" * 500,
+    "wide 漢字 é 👩‍💻",
+]
+
+
+def hostile(word: str) -> RunResult:
+    """A result with `word` wherever a stranger can put one."""
+    splat = Splat(word, word, (word,), word, word)
+    base = SideResults(word, (TestResult(word, Outcome.PASSED, word),), (), 1.0, True)
+    bad = TestResult(word, Outcome.FAILED, word, f"E   {word}", word, (splat,))
+    patched = SideResults(word, (bad, TestResult(f"{word}2", Outcome.PASSED, splats=(splat,))), (), 1.0, True)
+    comparison = compare(base, patched)
+    series = bare().series
+    assert series is not None
+    series = replace(series, title=word, author=word, tags=(word,), remarks=(word,), source=word)
+    return replace(
+        bare(),
+        series=series,
+        base=base,
+        patched=patched,
+        comparison=comparison,
+        verdict=decide(comparison),
+        new_warnings=(Diagnostic("warning", word, word, word, 1, word),),
+        paths=Paths(word, ((word, word),)),
+        reproduce=word,
+    )
+
+
+@pytest.mark.parametrize("word", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("verbosity", list(Verbosity))
+@pytest.mark.parametrize("terminal", [True, False])
+def test_no_text_of_a_stranger_reaches_the_terminal_unescaped(word, verbosity, terminal):
+    shown = rendered(hostile(word), 80, verbosity, force_terminal=terminal, color_system="standard")
+    plain = SGR.sub("", shown).replace("\n", "").replace("\u200d", "")
+    assert plain.isprintable()
+    assert "\x1b" not in plain
+    assert not [line for line in shown.splitlines()[1:] if line.startswith("no regression")]
+    assert shown.encode("utf-8")
+
+
+def test_markup_is_shown_as_it_was_written():
+    shown = rendered(hostile("[red]markup[/red] :skull:"), 160)
+    assert "[red]markup[/red] :skull:" in shown
+
+
+@given(st.text(st.characters()))
+def test_a_harmless_line_is_printable_and_loses_nothing(value):
+    line = safe.line(value, 10_000)
+    assert line.isprintable()
+    assert all(char in line for char in value if char.isascii() and char.isprintable())
+
+
+def test_a_block_counts_the_lines_it_leaves_out():
+    assert safe.block("a\nb\nc\nd\n", 2) == ["a", "b", "... (2 more lines)"]
+
+
+def test_the_published_schema_is_the_one_of_the_code():
+    assert PUBLISHED.read_text() == schema_text(), "python -m harness.report.json writes it anew"
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_result_is_valid_under_the_published_schema(name):
+    published = json.loads(PUBLISHED.read_text())
+    jsonschema.Draft202012Validator.check_schema(published)
+    jsonschema.validate(json.loads(encode_result(SAMPLES[name]())), published)
+
+
+def test_the_schema_refuses_another_version_and_a_missing_verdict():
+    good = json.loads(encode_result(no_regression()))
+    for bad in ({**good, "schema_version": "2"}, {key: good[key] for key in good if key != "verdict"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(bad, schema())
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_result_that_was_written_is_read_back_the_same(name, tmp_path):
+    result = SAMPLES[name]()
+    write_result(tmp_path / "result.json", result)
+    assert read_result(tmp_path / "result.json") == result
+
+
+@pytest.mark.parametrize("word", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_is_valid_json_under_the_schema(word, tmp_path):
+    write_result(tmp_path / "result.json", hostile(word))
+    jsonschema.validate(json.loads((tmp_path / "result.json").read_text("utf-8")), schema())
+    assert read_result(tmp_path / "result.json").run == hostile(word).run
+
+
+def test_a_byte_that_is_no_utf8_is_written_as_its_escape():
+    title = json.loads(encode_result(hostile("\udcff x")))["series"]["title"]
+    assert title == "\\udcff x"
+
+
+def test_another_versions_result_is_refused(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_bytes(encode_result(no_regression()).replace(b'"schema_version": "1"', b'"schema_version": "9"'))
+    with pytest.raises(msgspec.DecodeError):
+        read_result(path)
