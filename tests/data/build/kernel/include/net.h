@@ -1,0 +1,3 @@
+#define LIMIT 17
+int clamp(int frags);
+int filter(int frags);

@@ -1,0 +1,6 @@
+#include "net.h"
+
+int clamp(int frags)
+{
+	return frags > LIMIT ? LIMIT : frags;
+}

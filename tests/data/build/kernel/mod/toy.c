@@ -1,0 +1,4 @@
+int toy(void)
+{
+	return 1;
+}
