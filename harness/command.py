@@ -33,6 +33,7 @@ class Jail:
 
     read_only, read_write: (path on the host, path inside) pairs, mounted in order; a pair may shadow an earlier one.
     devices: device nodes passed through (`/dev/kvm`), where the host has them. empty: folders made, empty.
+    terminal: the program may use the caller's terminal (an interactive guest); else it cannot reach it.
     The system's programs and libraries (`/usr` and the links into it, `/etc/alternatives`) are always there, read-only;
     /tmp is private and in memory; there is no network, no home, no other process; the user has no capabilities.
     """
@@ -41,6 +42,7 @@ class Jail:
     read_write: tuple[tuple[Path, Path], ...] = ()
     devices: tuple[Path, ...] = ()
     empty: tuple[str, ...] = ()
+    terminal: bool = False
     etc: tuple[str, ...] = ("alternatives", "ld.so.cache", "passwd", "group", "localtime", "nsswitch.conf")
 
 
@@ -156,7 +158,7 @@ def start(
         stderr=subprocess.STDOUT if merge else subprocess.PIPE,
         cwd=None if command.jail else command.cwd,
         env=_environment(command),
-        start_new_session=True,
+        start_new_session=not (command.jail and command.jail.terminal),
     )
 
 
@@ -175,7 +177,8 @@ def _environment(command: Command) -> dict[str, str]:
 def _jailed(command: Command) -> tuple[str, ...]:
     jail = command.jail
     assert jail is not None
-    argv = ["bwrap", "--unshare-all", "--unshare-user", "--uid", "0", "--gid", "0", "--die-with-parent", "--new-session"]
+    argv = ["bwrap", "--unshare-all", "--unshare-user", "--uid", "0", "--gid", "0", "--die-with-parent"]
+    argv += [] if jail.terminal else ["--new-session"]
     argv += ["--cap-drop", "ALL", "--ro-bind", "/usr", "/usr"]
     for link in ("bin", "lib", "lib32", "lib64", "libx32", "sbin"):
         host = Path("/") / link

@@ -28,7 +28,7 @@ from typing import Any
 import pytest
 
 MARK = "ktrial:"
-_LONGEST_NAME = 700  # bytes: a kernel log record holds 976 with its prefix (PRINTKRB_RECORD_MAX, kernel/printk/printk.c)
+_LONGEST_NAME = 700  # bytes; a kernel log record holds 1,024 with its prefix (PRINTKRB_RECORD_MAX)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -154,6 +154,11 @@ class GuestHalf:
             output["ktrial-after"] = self.log.take()
             output["ktrial-boot"] = self.boot
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Leave at once: all is sent, and execnet's worker would wait 5 s for a thread pool that has nothing to do."""
+        os._exit(0)
+
 
 class HostHalf:
     """Writes the journal: one JSON object a line, in order of finishing, each line written whole."""
@@ -176,7 +181,7 @@ class HostHalf:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         worker = getattr(getattr(report, "node", None), "gateway", None)
         name = worker.id if worker else ""
-        if report.when == "???":  # xdist's report for a test whose worker went away
+        if str(report.when) == "???":  # xdist's report for a test whose worker went away
             self._phases.pop((name, report.nodeid), None)
             self.write("gone", test=report.nodeid, worker=name)
             return

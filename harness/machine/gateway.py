@@ -1,9 +1,9 @@
 """An interpreter in a guest, as execnet starts one: `python -m harness.machine.gateway SPEC -u -c BOOTSTRAP`.
 
-pytest-xdist starts its workers through execnet, and an execnet `popen//python=COMMAND` gateway only needs a COMMAND that
-behaves like `python -u -c ...` on its standard input and output. This one boots a kernel and runs that Python in the
-guest. It watches the console, ends a guest that is overdue, and leaves boot.json to say how the guest ended. When it is
-itself killed, its jail and with it QEMU die too.
+pytest-xdist starts its workers through execnet, and an execnet `popen//python=COMMAND` gateway only needs a COMMAND
+that behaves like `python -u -c ...` on its standard input and output. This one boots a kernel and runs that Python in
+the guest. It watches the console, ends a guest that is overdue, and leaves boot.json to say how the guest ended. When it
+is itself killed, its jail and with it QEMU die too.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ def main() -> int:
     return 0 if watch_boot(spec, folder).end is BootEnd.CLEAN else 1
 
 
-def watch_boot(spec: GuestSpec, folder: Path) -> BootRecord:
-    """Boot `spec` on our own standard input and output until it ends or is overdue; write boot.json."""
+def watch_boot(spec: GuestSpec, folder: Path, *, stdin: int = 0, stdout: int = 1) -> BootRecord:
+    """Boot `spec` on two descriptors until it ends or is overdue; write boot.json."""
     began = time.monotonic()
-    # Our own descriptors, not pipes of ours: execnet's bytes must not wait for the watcher.
-    with started(guest_command(spec, folder), stdin=0, stdout=1, merge=False) as process:
+    # The descriptors themselves, not pipes of ours: execnet's bytes must not wait for the watcher.
+    with started(guest_command(spec, folder), stdin=stdin, stdout=stdout, merge=False) as process:
         console = _Console(folder / "console.log", began)
         try:
             killed = _follow(process, console, spec)
@@ -75,7 +75,7 @@ class _Console:
 
     path: Path
     began: float
-    state: Watched = Watched()
+    state: Watched = field(default_factory=Watched)
     last_words: str = ""
     _partial: bytes = b""
     _file: BinaryIO = field(init=False)

@@ -10,13 +10,20 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.command import Command, Jail
 from harness.errors import ToolchainError
 from harness.machine.model import Accelerator, GuestSpec
 
-__all__ = ["GUEST_DIR", "guest_command", "guest_python", "interpreter_paths", "host_has_kvm",
+__all__ = [
+    "GUEST_DIR",
+    "guest_command",
+    "guest_python",
+    "guest_shell",
+    "host_has_kvm",
+    "interpreter_paths",
     "next_boot",
     "read_qemu_status",
     "write_program",
@@ -59,10 +66,10 @@ def next_boot(boots: Path) -> Path:
         return folder
 
 
-def write_program(folder: Path, argv: Sequence[str], env: dict[str, str], *, tty: bool = False) -> None:
+def write_program(folder: Path, argv: Sequence[str], env: dict[str, str]) -> None:
     """Write the script that virtme-ng starts in the guest; its standard error goes to guest/stderr.log."""
     lines = ["#!/bin/sh", "ip link set lo up 2>/dev/null", "mount -t bpf bpf /sys/fs/bpf 2>/dev/null"]
-    lines += [] if tty else [f"exec 2>{GUEST_DIR}/stderr.log"]
+    lines += [f"exec 2>{GUEST_DIR}/stderr.log"]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in sorted(env.items())]
     lines += [f"exec {shlex.join(argv)}", ""]
     script = folder / "guest" / "start.sh"
@@ -83,23 +90,38 @@ def read_qemu_status(folder: Path) -> int | None:
         return None
 
 
-def guest_command(spec: GuestSpec, folder: Path, *, interactive: bool = False) -> Command:
+def guest_command(spec: GuestSpec, folder: Path) -> Command:
     """The command that boots `spec` with the program written to `folder`. Console and errors come on standard error."""
+    program = ("--rwdir", str(GUEST_DIR), "--exec", str(GUEST_DIR / "start.sh"), "--verbose")
+    qemu = ("--qemu", str(_QEMU_DIR / "qemu.sh"))
+    return Command(_vng(spec, *qemu, *program), cwd=Path("/"), env=_host_env(), jail=_jail(spec, folder))
+
+
+def guest_shell(spec: GuestSpec, folder: Path) -> Command:
+    """The command that boots `spec` and gives a shell on the caller's terminal."""
+    argv = _vng(spec, "--rwdir", str(GUEST_DIR))
+    jail = replace(_jail(spec, folder), terminal=True)
+    return Command(argv, cwd=Path("/"), env=_host_env(), jail=jail, inherit=("TERM",))
+
+
+def _vng(spec: GuestSpec, *more: str) -> tuple[str, ...]:
     python = guest_python()
     vng = Path(python).parent / "vng"
     if not vng.exists():
         raise ToolchainError(f"virtme-ng is not installed beside {python}", hint="pip install virtme-ng")
-    argv = [python, str(vng), "--run", str(_KERNEL_DIR / spec.image.name), "--force-9p", "--disable-microvm"]
+    argv = [python, str(vng), "--run", str(_KERNEL_DIR / spec.image.name), "--force-9p", "--disable-microvm", *more]
     argv += [] if spec.accelerator is Accelerator.KVM else ["--disable-kvm"]
-    argv += ["--cpus", str(spec.cpus), "--memory", f"{spec.memory_mib}M", "--qemu", str(_QEMU_DIR / "qemu.sh")]
-    argv += ["--rwdir", str(GUEST_DIR), "--exec", str(GUEST_DIR / "start.sh")]
-    argv += [] if interactive else ["--verbose"]
+    argv += ["--cpus", str(spec.cpus), "--memory", f"{spec.memory_mib}M"]
     for argument in (_ROOT_FLAGS, "printk.devkmsg=on", "nokaslr", *spec.kernel_args):
         argv += ["--append", argument]
     if spec.qemu_args:
         argv += [f"--qemu-opts={shlex.join(spec.qemu_args)}"]
-    path = f"{Path(python).parent}:/usr/sbin:/usr/bin:/sbin:/bin"
-    return Command(tuple(argv), cwd=Path("/"), env={"PATH": path}, jail=_jail(spec, folder), inherit=("TERM",))
+    return tuple(argv)
+
+
+def _host_env() -> dict[str, str]:
+    """virtme-ng looks for its own commands in PATH."""
+    return {"PATH": f"{Path(guest_python()).parent}:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
 def _jail(spec: GuestSpec, folder: Path) -> Jail:
@@ -113,5 +135,5 @@ def _jail(spec: GuestSpec, folder: Path) -> Jail:
 
 
 def host_has_kvm() -> bool:
-    """/dev/kvm is there and may be opened; whether a kernel really boots with it is `probe_accelerator`'s to find out."""
+    """/dev/kvm is there and may be opened; only a boot tells whether it works (machine.accel)."""
     return os.access("/dev/kvm", os.R_OK | os.W_OK)

@@ -1,0 +1,158 @@
+"""`ktrial test`, `ktrial boot` and `ktrial shell`: guests of kernels that are already built."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from harness.bpf_objects import compile_objects
+from harness.build.model import Kernel
+from harness.cli_tables import plain_table
+from harness.command import start
+from harness.errors import ExitCode, MachineLost, UsageError
+from harness.machine.accel import choose_accelerator
+from harness.machine.guest import guest_shell, next_boot
+from harness.machine.model import Accelerator, GuestSpec
+from harness.passes import Bench, run_passes
+from harness.places import cache_dir
+from harness.plan import Invocation
+from harness.record import load_if
+from harness.report import safe
+from harness.report.json import read_result
+from harness.results import Outcome, SideResults
+from harness.store import RunFolder, find_run, new_run
+from harness.suites import find_suites, load_suite
+
+__all__ = ["boot", "shell", "test"]
+
+Many = list[str] | None
+_STYLES = {Outcome.PASSED: "green", Outcome.SKIPPED: "yellow", Outcome.XFAILED: "yellow"}
+
+
+def test(
+    kernel: Annotated[Path, typer.Argument(help="A bzImage, or a folder that holds one.")],
+    suite: Annotated[Many, typer.Option(help="Suite to run; may be repeated. Default: all.")] = None,
+    keyword: Annotated[str, typer.Option("-k", help="Only tests that match, as pytest's -k.")] = "",
+    vms: Annotated[int, typer.Option("-n", help="Guests; 0: half of the processors.")] = 0,
+    cpus: Annotated[int, typer.Option(help="Processors of a guest.")] = 1,
+    memory: Annotated[int, typer.Option(help="Memory of a guest, MiB.")] = 1024,
+    accel: Annotated[str, typer.Option(help="auto, kvm or tcg.")] = "auto",
+    timeout: Annotated[float, typer.Option(help="Seconds for one test (longer without KVM).")] = 30.0,
+    out: Annotated[Path | None, typer.Option(help="Folder for logs and results.")] = None,
+) -> None:
+    """Run suites on a kernel that is already built, and say what passes.
+
+    Exits with 0 when nothing failed, 1 when something did, 7 when the machine was lost.
+    """
+    from harness.cli_progress import PlainObserver
+
+    image = _image(kernel)
+    suites = tuple(load_suite(name) for name in suite) if suite else find_suites()
+    run = new_run(out, f"test-{image.parent.name}")
+    asked = Invocation(
+        series="",
+        cwd=str(Path.cwd()),
+        keyword=keyword,
+        vms=vms,
+        cpus=cpus,
+        memory_mib=memory,
+        accelerator=accel,
+        test_deadline=timeout,
+        reruns=0,
+    )
+    observer = PlainObserver(Console(stderr=True, highlight=False))
+    with run.active():
+        choice = choose_accelerator(accel, image)
+        observer.stage("machine", f"{choice.accelerator}: {choice.why}")
+        objects = compile_objects(suites, run.path / "bpf")
+        bench = Bench.of(asked, choice.accelerator, suites, objects)
+        results = run_passes(bench, {"kernel": image}, run, observer)["kernel"]
+    _show(Console(highlight=False), results, run)
+    raise typer.Exit(_status(results))
+
+
+def _status(results: SideResults) -> ExitCode:
+    if any(result.outcome.bad for result in results.results):
+        return ExitCode.REGRESSION
+    if not results.booted:
+        raise MachineLost("the kernel did not boot", hint="the consoles are in the run's folder")
+    if not any(result.outcome is Outcome.PASSED for result in results.results):
+        raise MachineLost("no test passed, and none failed", hint="-k may select nothing")
+    return ExitCode.NO_REGRESSION
+
+
+def _show(console: Console, results: SideResults, run: RunFolder) -> None:
+    counts = Counter(result.outcome for result in results.results)
+    table = plain_table()
+    for result in results.results:
+        if result.outcome is not Outcome.PASSED:
+            style = _STYLES.get(result.outcome, "red")
+            name, why = escape(safe.line(result.test)), escape(safe.line(result.reason))
+            table.add_row(f"[{style}]{result.outcome}[/]", name, why)
+    console.print(table)
+    console.print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + f" in {results.seconds:.1f} s")
+    console.print(f"logs: {run.path / 'results'}", soft_wrap=True)
+
+
+def boot(
+    kernel: Annotated[Path, typer.Argument(help="A bzImage, or a folder that holds one.")],
+    memory: Annotated[int, typer.Option(help="Memory of the guest, MiB.")] = 1024,
+    cpus: Annotated[int, typer.Option(help="Processors of the guest.")] = 1,
+    accel: Annotated[str, typer.Option(help="auto, kvm or tcg.")] = "auto",
+) -> None:
+    """Boot a kernel and give a shell in its guest (exit or Ctrl-D ends it)."""
+    raise typer.Exit(_interactive(_image(kernel), accel, cpus, memory, ()))
+
+
+def shell(
+    side: Annotated[str, typer.Argument(help="base or patched.")] = "patched",
+    run: Annotated[str, typer.Option(help="The run: its id, folder, or `last`.")] = "last",
+    memory: Annotated[int, typer.Option(help="Memory of the guest, MiB.")] = 1024,
+    cpus: Annotated[int, typer.Option(help="Processors of the guest.")] = 1,
+    accel: Annotated[str, typer.Option(help="auto, kvm or tcg.")] = "auto",
+) -> None:
+    """Give a shell in a guest of a run's kernel (exit or Ctrl-D ends it)."""
+    folder = find_run(run)
+    kernels = read_result(folder.result).kernels if folder.result.is_file() else ()
+    found = next((kernel for kernel in kernels if kernel.side == side), None)
+    if found is None:
+        sides = ", ".join(kernel.side for kernel in kernels) or "none"
+        raise UsageError(f"run {folder.id} has no {side} kernel", hint=f"kernels of this run: {sides}")
+    objects = folder.path / "bpf"
+    raise typer.Exit(_interactive(_image(Path(found.directory)), accel, cpus, memory, (objects,)))
+
+
+def _interactive(image: Path, accel: str, cpus: int, memory: int, readable: tuple[Path, ...]) -> int:
+    choice = choose_accelerator(accel, image)
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="shell-", dir=cache_dir()) as boots:
+        spec = GuestSpec(
+            image=image,
+            boots=Path(boots),
+            accelerator=Accelerator(choice.accelerator),
+            readable=tuple(path for path in readable if path.is_dir()),
+            cpus=cpus,
+            memory_mib=memory,
+        )
+        process: subprocess.Popen[bytes] = start(guest_shell(spec, next_boot(spec.boots)), stdin=0, stdout=1)
+        return process.wait()
+
+
+def _image(path: Path) -> Path:
+    """The bzImage that a path names. Raises UsageError."""
+    for image in (path, path / "bzImage", path / "arch/x86/boot/bzImage"):
+        if image.is_file():
+            return image.resolve()
+    kernel = load_if(path / "kernel.json", Kernel)
+    if kernel is not None:
+        return kernel.image
+    raise UsageError(
+        f"{path} is no kernel image, nor a folder with a bzImage", hint="ktrial runs show names the images"
+    )

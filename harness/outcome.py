@@ -1,0 +1,209 @@
+"""Turn a trial, however far it came, into the one value that every report renders."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from harness import __version__, repro
+from harness.build.model import Kernel
+from harness.command import Command, run
+from harness.compare import Comparison
+from harness.errors import KtrialError
+from harness.places import suites_dir
+from harness.record import atomic_write
+from harness.report.json import write_result
+from harness.run_result import (
+    ConfigInfo,
+    Environment,
+    KernelInfo,
+    PatchInfo,
+    Paths,
+    RunResult,
+    SeriesInfo,
+    SuiteInfo,
+    TreeInfo,
+)
+from harness.trial import Trial
+from harness.verdict import Verdict, decide, failed_verdict, failure_of, identical_verdict
+
+__all__ = ["conclude"]
+
+
+def conclude(trial: Trial, error: KtrialError | None) -> RunResult:
+    """The trial's result, written to its folder with the script that reproduces the first regression."""
+    reproduction = _reproduction(trial)
+    if reproduction is not None:
+        atomic_write(trial.run.reproduce, repro.script(reproduction).encode())
+    result = RunResult(
+        run=trial.run.id,
+        started=trial.run.card.created,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        verdict=_verdict(trial, error),
+        environment=_environment(trial),
+        paths=_paths(trial, reproduction is not None),
+        failure=failure_of(error) if error else None,
+        series=_series(trial),
+        tree=_tree(trial),
+        config=_config(trial),
+        kernels=tuple(_kernel(kernel) for kernel in (trial.base_kernel, trial.patched_kernel) if kernel),
+        new_warnings=trial.warnings,
+        identical=trial.identity is not None and trial.identity.same,
+        suites=tuple(SuiteInfo(chosen.suite.name, chosen.why) for chosen in trial.picked),
+        base=trial.results[0] if trial.results else None,
+        patched=trial.results[1] if trial.results else None,
+        comparison=trial.comparison,
+        reproduce=repro.commands(reproduction) if reproduction else "",
+    )
+    write_result(trial.run.result, result)
+    return result
+
+
+def _verdict(trial: Trial, error: KtrialError | None) -> Verdict:
+    if error is not None:
+        return failed_verdict(error)
+    if trial.comparison is not None:
+        return decide(trial.comparison, new_warnings=len(trial.warnings))
+    return identical_verdict()
+
+
+def _series(trial: Trial) -> SeriesInfo | None:
+    series = trial.series
+    if series is None:
+        return None
+    applied = {patch.number: patch for patch in trial.applied.patches} if trial.applied else {}
+    patches = []
+    for patch in series.patches:
+        info = PatchInfo(patch.number, patch.subject)
+        done = applied.get(patch.number)
+        patches.append(replace(info, commit=done.commit, how=done.how) if done else info)
+    return SeriesInfo(
+        source=series.source,
+        title=series.title,
+        version=series.version,
+        author=series.author,
+        patches=tuple(patches),
+        tags=series.tags,
+        message_ids=series.message_ids,
+        remarks=series.remarks,
+    )
+
+
+def _tree(trial: Trial) -> TreeInfo | None:
+    if trial.tree is None or trial.base is None:
+        return None
+    return TreeInfo(
+        origin=trial.tree.origin,
+        label=trial.tree.label,
+        base_commit=trial.base.commit,
+        base_why=trial.base.why,
+        version=trial.base.version,
+        patched_commit=trial.applied.commit if trial.applied else "",
+    )
+
+
+def _config(trial: Trial) -> ConfigInfo | None:
+    if trial.configs is None:
+        return None
+    base, patched = trial.configs
+    return ConfigInfo(
+        fragments=tuple(fragment.name for fragment in trial.fragments),
+        base_digest=base.digest,
+        patched_digest=patched.digest,
+        config_base=trial.invocation.config_base,
+        absent=patched.absent,
+    )
+
+
+def _kernel(kernel: Kernel) -> KernelInfo:
+    return KernelInfo(
+        side=kernel.side,
+        version=kernel.version,
+        key=kernel.key,
+        reused=kernel.reused,
+        compiled=kernel.compiled,
+        seconds=kernel.seconds,
+        directory=str(kernel.directory),
+        code_digest=kernel.code_digest,
+        warnings=len(kernel.diagnostics),
+        log=str(kernel.log),
+    )
+
+
+def _environment(trial: Trial) -> Environment:
+    toolchain, choice = trial.toolchain, trial.accelerator
+    return Environment(
+        ktrial=__version__,
+        python=platform.python_version(),
+        host=f"{platform.system()} {platform.release()} {platform.machine()}",
+        compiler=toolchain.compiler if toolchain else "",
+        linker=toolchain.linker if toolchain else "",
+        pahole=toolchain.pahole if toolchain else "",
+        ccache=toolchain.ccache if toolchain else False,
+        llvm=toolchain.llvm if toolchain else False,
+        qemu=_qemu() if choice else "",
+        virtme_ng=metadata.version("virtme-ng") if choice else "",
+        accelerator=choice.accelerator if choice else "",
+        accelerator_why=choice.why if choice else "",
+        vms=trial.invocation.vms,
+        attempts=1 + trial.invocation.reruns,
+    )
+
+
+def _qemu() -> str:
+    return run(Command(("qemu-system-x86_64", "--version"), deadline=10)).text.partition("\n")[0]
+
+
+def _paths(trial: Trial, reproducible: bool) -> Paths:
+    folder = trial.run.path
+    logs = [("build, base", trial.base_kernel.log)] if trial.base_kernel else []
+    logs += [("build, patched", trial.patched_kernel.log)] if trial.patched_kernel else []
+    logs += [("tests and consoles", folder / "results")] if trial.results else []
+    where = str(trial.run.reproduce) if reproducible else ""
+    return Paths(str(folder), tuple((what, str(path)) for what, path in logs), where)
+
+
+def _reproduction(trial: Trial) -> repro.Reproduction | None:
+    """How to see the first regression again; None where there is none."""
+    if trial.comparison is None or trial.tree is None or trial.base is None or trial.patched_kernel is None:
+        return None
+    test = _first_blamed(trial.comparison)
+    if test is None:
+        return None
+    asked = trial.invocation
+    return repro.Reproduction(
+        test=test,
+        series=trial.run.series_mbox,
+        tree=trial.tree.origin,
+        repository=trial.tree.repository,
+        base_commit=trial.base.commit,
+        config=trial.run.config("patched"),
+        patched_image=trial.patched_kernel.image,
+        suites_root=suites_dir(),
+        base_image=trial.base_kernel.image if trial.base_kernel else None,
+        suites=tuple(chosen.suite.name for chosen in trial.picked),
+        fragments=asked.fragments,
+        config_base=asked.config_base,
+        llvm=asked.llvm,
+        accelerator=trial.accelerator.accelerator if trial.accelerator else "auto",
+        python=sys.executable,
+        env={"KTRIAL_BPF_DIR": str(Path(trial.run.path) / "bpf")},
+        cpus=asked.cpus,
+        memory_mib=asked.memory_mib,
+    )
+
+
+def _first_blamed(comparison: Comparison) -> str | None:
+    if comparison.blamed:
+        return comparison.blamed[0].test
+    return "" if comparison.boot == "does-not-boot" or comparison.blamed_log else None
+
+
+def resume_command(trial: Trial) -> str:
+    """What to type to go on with a run that was interrupted."""
+    return shlex.join(("ktrial", "run", "--resume", trial.run.id))

@@ -1,0 +1,169 @@
+"""Run the tests of a trial: once on every side, and those that differ again before anybody is blamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.compare import compare, suspects
+from harness.machine.journal import read_journal
+from harness.machine.model import TCG_SCALE, Accelerator, Deadlines, GuestSpec
+from harness.machine.session import Session, run_sessions
+from harness.places import suites_dir
+from harness.plan import Invocation, Observer
+from harness.results import Outcome, SideResults, TestResult
+from harness.splats import find_splats
+from harness.store import RunFolder, inputs_digest
+from harness.suites import Suite
+
+__all__ = ["Bench", "run_passes"]
+
+# A guest that our machine lost is no evidence about anything; a machine that keeps losing them is to be told so.
+_MOST_LOSSES = 3
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every guest of a run has in common. guest: without its image and boots. vms: guests for each side."""
+
+    guest: GuestSpec
+    root: Path
+    suites: tuple[Path, ...]
+    vms: int
+    reruns: int
+    arguments: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(asked: Invocation, accelerator: Accelerator, suites: Sequence[Suite], objects: Path) -> Bench:
+        """From the options of a run. objects: the suites' compiled BPF programs."""
+        scale = 1.0 if accelerator is Accelerator.KVM else TCG_SCALE
+        guest = GuestSpec(
+            image=Path("/nonexistent"),
+            boots=Path("/nonexistent"),
+            accelerator=accelerator,
+            readable=(objects,),
+            cpus=asked.cpus,
+            memory_mib=asked.memory_mib,
+            deadlines=Deadlines(asked.boot_deadline, asked.test_deadline, asked.session_deadline, scale),
+            env={"KTRIAL_BPF_DIR": str(objects)},
+        )
+        arguments = ("-k", asked.keyword) if asked.keyword else ()
+        folders = tuple(suite.directory for suite in suites)
+        root = folders[0].parent if folders else suites_dir()
+        # Guests of both sides run at once: half of the processors for each.
+        vms = asked.vms or max(1, (os.cpu_count() or 2) // 2)
+        return Bench(guest, root, folders, vms, asked.reruns, arguments)
+
+
+def run_passes(bench: Bench, images: Mapping[str, Path], run: RunFolder, observer: Observer) -> dict[str, SideResults]:
+    """Every side's results, with all the attempts that it took to be sure.
+
+    images: the kernel of each side; sides run at the same time, on the same load. Tests whose outcome differs are run
+    again on all sides, `reruns` times; tests that our machine lost are run again until they are not, within reason.
+    """
+    sides = dict(zip(images, _pass(bench, images, run, observer, 1, None), strict=True))
+    sides = _boot_again(bench, images, run, observer, sides)
+    attempt = 1
+    losses = 0
+    while attempt <= bench.reruns + _MOST_LOSSES:
+        lost = _lost(sides)
+        losses += bool(lost)
+        doubted = suspects(compare(sides["base"], sides["patched"])) if "base" in sides else ()
+        repeated = attempt - losses if lost else attempt
+        wanted = (*(doubted if repeated <= bench.reruns else ()), *(lost if losses <= _MOST_LOSSES else ()))
+        if not wanted:
+            break
+        attempt += 1
+        observer.stage("again", f"{len(set(wanted))} tests once more on every side (attempt {attempt})")
+        again = _pass(bench, images, run, observer, attempt, tuple(dict.fromkeys(wanted)))
+        sides = {side: _joined(sides[side], more) for side, more in zip(images, again, strict=True)}
+    return sides
+
+
+def _boot_again(
+    bench: Bench, images: Mapping[str, Path], run: RunFolder, observer: Observer, sides: dict[str, SideResults]
+) -> dict[str, SideResults]:
+    """A kernel that did not come up gets a second try before it is said not to boot."""
+    down = {side: image for side, image in images.items() if not sides[side].booted}
+    if not down:
+        return sides
+    observer.stage("again", f"{' and '.join(down)} did not boot: a second try")
+    again = _pass(bench, down, run, observer, 0, None)
+    return sides | {side: _joined(sides[side], more) for side, more in zip(down, again, strict=True)}
+
+
+def _pass(
+    bench: Bench,
+    images: Mapping[str, Path],
+    run: RunFolder,
+    observer: Observer,
+    attempt: int,
+    only: tuple[str, ...] | None,
+) -> list[SideResults]:
+    """One run of the tests on some sides at once. attempt 0: the second try of a kernel that did not boot."""
+    sessions = [_session(bench, side, image, run, attempt, only) for side, image in images.items()]
+
+    def listen(side: str, event: dict[str, Any]) -> None:
+        count = str(len(event.get("tests", ())))
+        outcome = count if event["event"] == "collected" else event.get("outcome", "")
+        observer.testing(side, event["event"], event.get("test", ""), outcome)
+
+    def make() -> list[SideResults]:
+        results = run_sessions(sessions, find_splats, listen)
+        return [_with_unrun(result, session) for result, session in zip(results, sessions, strict=True)]
+
+    # The number of guests is no part of what a result means; a resumed run may use another.
+    inputs = inputs_digest(attempt, list(images.items()), only or (), bench.suites, bench.arguments)
+    return run.once(f"tests-{attempt}", list[SideResults], inputs, make)
+
+
+def _session(
+    bench: Bench, side: str, image: Path, run: RunFolder, attempt: int, only: tuple[str, ...] | None
+) -> Session:
+    folder = run.session(side, attempt)
+    guest = replace(bench.guest, image=image, boots=folder / "boots")
+    workers = bench.vms if only is None else max(1, min(bench.vms, len(only)))
+    return Session(
+        side=side,
+        guest=guest,
+        root=bench.root,
+        suites=bench.suites,
+        folder=folder,
+        workers=workers,
+        only=only,
+        arguments=bench.arguments,
+        attempt=max(attempt, 1),
+    )
+
+
+def _with_unrun(results: SideResults, session: Session) -> SideResults:
+    """Add what was collected and never came to an end (pytest itself went away): lost, so that it is run again."""
+    told = {result.test for result in results.results}
+    events = read_journal(session.journal)
+    collected = dict.fromkeys(test for event in events if event["event"] == "collected" for test in event["tests"])
+    missing = [test for test in collected if test not in told]
+    why = "the session ended before this test was run"
+    lost = tuple(TestResult(test, Outcome.LOST, reason=why, attempt=session.attempt) for test in missing)
+    return replace(results, results=results.results + lost)
+
+
+def _lost(sides: Mapping[str, SideResults]) -> tuple[str, ...]:
+    """Tests that have no result but lost ones on some side that does boot."""
+    found: dict[str, None] = {}
+    for side in sides.values():
+        known = {result.test for result in side.results if result.outcome is not Outcome.LOST}
+        found |= dict.fromkeys(result.test for result in side.results if result.test not in known and side.booted)
+    return tuple(found)
+
+
+def _joined(first: SideResults, more: SideResults) -> SideResults:
+    return replace(
+        first,
+        results=first.results + more.results,
+        boots=first.boots + more.boots,
+        seconds=first.seconds + more.seconds,
+        booted=first.booted or more.booted,
+    )

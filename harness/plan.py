@@ -1,0 +1,69 @@
+"""What a run was asked to do: the command line as one frozen value, recorded so that it can be resumed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.build.model import BuildProgress
+
+__all__ = ["Invocation", "Observer", "Silent"]
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """The options of `ktrial run`. cwd: where it was started, for relative names.
+
+    fragments: asked for beyond what the suites need. vms: guests for each side, 0 for as many as fit the processors.
+    reruns: how often a test that differs is repeated on both sides before anybody is blamed.
+    boot_deadline, test_deadline, session_deadline: seconds; boot and test are those for KVM, and longer without.
+    """
+
+    series: str
+    cwd: str
+    tree: str | None = None
+    base: str | None = None
+    revision: int | None = None
+    fragments: tuple[str, ...] = ()
+    config_base: str = "allnoconfig"
+    suites: tuple[str, ...] = ()
+    keyword: str = ""
+    vms: int = 0
+    cpus: int = 1
+    memory_mib: int = 1024
+    accelerator: str = "auto"
+    no_base: bool = False
+    llvm: bool = False
+    jobs: int = 0
+    reruns: int = 2
+    boot_deadline: float = 60.0
+    test_deadline: float = 30.0
+    session_deadline: float = 3600.0
+    build_deadline: float = 7200.0
+    json: str | None = None
+
+
+class Observer(Protocol):
+    """What a trial tells while it runs. Nothing in the result depends on it."""
+
+    def stage(self, name: str, text: str) -> None:
+        """A stage begins, or has something to say."""
+
+    def building(self, side: str, progress: BuildProgress) -> None:
+        """A build is this far."""
+
+    def testing(self, side: str, event: str, test: str, outcome: str) -> None:
+        """A journal event of vm/ktrial_pytest.py: `collected` (outcome is the count), `started`, `finished`, `gone`."""
+
+
+class Silent:
+    """An observer that keeps it all to itself."""
+
+    def stage(self, name: str, text: str) -> None:
+        """Nothing."""
+
+    def building(self, side: str, progress: BuildProgress) -> None:
+        """Nothing."""
+
+    def testing(self, side: str, event: str, test: str, outcome: str) -> None:
+        """Nothing."""

@@ -1,0 +1,339 @@
+"""The one flow: from an invocation to a result, stage by stage, each in the run's folder.
+
+A stage that is recorded there is not done again, so a run that was killed goes on where it was (`RunFolder.once`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.bpf_objects import compile_objects
+from harness.build import (
+    Identity,
+    Kernel,
+    SeriesBuildError,
+    Toolchain,
+    build_kernel,
+    find_toolchain,
+    first_broken,
+    identical,
+    new_diagnostics,
+)
+from harness.build.model import Diagnostic
+from harness.build.store import build_key, entry, ready
+from harness.compare import Comparison, compare
+from harness.errors import KtrialError, MachineLost
+from harness.kconfig import Fragment, ResolvedConfig, load_fragment, resolve
+from harness.machine.accel import AcceleratorChoice, choose_accelerator
+from harness.passes import Bench, run_passes
+from harness.places import cache_dir
+from harness.plan import Invocation, Observer, Silent
+from harness.record import atomic_write
+from harness.results import SideResults
+from harness.series import Series, as_mbox, read_series
+from harness.store import RunFolder, inputs_digest
+from harness.suites import PickedSuite, Suite, find_suites, load_suite, pick_suites
+from harness.tree import (
+    Applied,
+    AppliedPatch,
+    Base,
+    Source,
+    Tree,
+    applied_repository,
+    apply_series,
+    base_source,
+    choose_base,
+    discard,
+    find_tree,
+    freshen,
+    missing_prerequisites,
+    patched_source,
+)
+
+__all__ = ["Trial"]
+
+# A change to one of these can change what Kconfig makes of the same fragments.
+_CONFIGURES = ("Kconfig", "Makefile", "scripts/", "arch/x86/configs/")
+
+
+@dataclass
+class Trial:
+    """A run under way. What it has come to is in its fields, in the order of the flow; None where it has not."""
+
+    run: RunFolder
+    invocation: Invocation
+    observer: Observer = Silent()  # noqa: RUF009  # has no state
+    stdin: bytes | None = None
+    series: Series | None = None
+    tree: Tree | None = None
+    base: Base | None = None
+    applied: Applied | None = None
+    toolchain: Toolchain | None = None
+    picked: tuple[PickedSuite, ...] = ()
+    fragments: tuple[Fragment, ...] = ()
+    configs: tuple[ResolvedConfig, ResolvedConfig] | None = None
+    base_kernel: Kernel | None = None
+    patched_kernel: Kernel | None = None
+    warnings: tuple[Diagnostic, ...] = ()
+    identity: Identity | None = None
+    accelerator: AcceleratorChoice | None = None
+    results: tuple[SideResults | None, SideResults] | None = None
+    comparison: Comparison | None = None
+
+    def go(self) -> None:
+        """Do all of it. Raises KtrialError where something stops it; the fields then tell how far it came."""
+        with contextlib.ExitStack() as hold:
+            self._read()
+            self._apply()
+            self._choose()
+            self._configure()
+            self._build(hold)
+            if self.identity is not None and self.identity.same:
+                return
+            self._test()
+
+    def _read(self) -> None:
+        asked = self.invocation
+        cwd = Path(asked.cwd)
+        self.observer.stage("series", f"reading {asked.series}")
+        inputs = inputs_digest("series", asked.series, asked.tree or "", asked.revision or 0)
+        self.series = self.run.stage_value("series", Series, inputs)
+        if self.series is None or self.series.commits:
+            self.tree = find_tree(asked.tree, cwd=cwd, say=self._say("tree"))
+        if self.series is None:
+            name = asked.series if asked.series == "-" or not (cwd / asked.series).exists() else str(cwd / asked.series)
+            repository = self.tree.repository if self.tree else None
+            self.series = read_series(name, tree=repository, revision=asked.revision, stdin=self.stdin)
+            self.run.stage_done("series", inputs, self.series)
+            atomic_write(self.run.series_mbox, as_mbox(self.series))
+        self.observer.stage("series", f"{self.series.title} ({len(self.series.patches)} patches)")
+
+    def _apply(self) -> None:
+        assert self.series is not None
+        asked, series = self.invocation, self.series
+        self.tree = self.tree or find_tree(asked.tree, cwd=Path(asked.cwd), say=self._say("tree"))
+        tree = self.tree
+        inputs = inputs_digest("base", str(tree.repository), asked.base or "", series)
+        self.base = self.run.once("base", Base, inputs, lambda: choose_base(tree, series, asked.base))
+        base = self.base
+        self.observer.stage("tree", f"{tree.label}, base {base.commit[:12]} ({base.version}): {base.why}")
+        remarks = missing_prerequisites(tree, base, series)
+        self.series = replace(series, remarks=(*series.remarks, *remarks))
+        self.applied = self.run.once(
+            "applied",
+            Applied,
+            inputs_digest("applied", base, series),
+            lambda: apply_series(tree, base, series, work=self._work("tree"), say=self._say("apply")),
+            still_good=lambda _: applied_repository(self._work("tree")).is_dir(),
+        )
+        self.observer.stage("apply", f"{len(self.applied.patches)} patches applied, {len(self.applied.changed)} files")
+
+    def _choose(self) -> None:
+        """Which suites, and so which fragments."""
+        assert self.applied is not None
+        asked = self.invocation
+        if asked.suites:
+            self.picked = tuple(PickedSuite(load_suite(name), "asked for with --suite") for name in asked.suites)
+        else:
+            self.picked = pick_suites(find_suites(), self.applied.changed)
+        for chosen in self.picked:
+            self.observer.stage("suites", f"{chosen.suite.name}: {chosen.why}")
+        names = [name for chosen in self.picked for name in chosen.suite.fragments]
+        given = [name if "/" not in name else str(Path(asked.cwd) / name) for name in asked.fragments]
+        self.fragments = tuple(load_fragment(name) for name in dict.fromkeys(["boot", *names, *given]))
+        self.toolchain = find_toolchain(asked.llvm)
+
+    def _configure(self) -> None:
+        assert self.applied is not None
+        base = self._resolve("base", self._base_source())
+        same = self.invocation.no_base or not any(_configures(path) for path in self.applied.changed)
+        if not same:
+            with self._patched_source() as source:
+                self.configs = (base, self._resolve("patched", source))
+        else:
+            self.configs = (base, base)
+        for side, config in zip(("base", "patched"), self.configs, strict=True):
+            atomic_write(self.run.config(side), config.text.encode())
+
+    def _resolve(self, side: str, source: Source) -> ResolvedConfig:
+        assert self.toolchain is not None
+        asked = self.invocation
+        self.observer.stage("config", f"{side}: {', '.join(fragment.name for fragment in self.fragments)}")
+        return resolve(
+            source.directory,
+            self.fragments,
+            work=self._work(f"config/{side}-work"),
+            config_base=asked.config_base,
+            llvm=asked.llvm,
+            cache_key=f"{source.tree_id} {self.toolchain.digest}",
+            log=self.run.path / "config" / f"{side}.log",
+        )
+
+    def _build(self, hold: contextlib.ExitStack) -> None:
+        assert self.base is not None
+        assert self.applied is not None
+        assert self.configs is not None
+        base_config, patched_config = self.configs
+        if not self.invocation.no_base:
+            self.base_kernel = self._kernel("base", self._base_source(), base_config, hold)
+        place = self._built("patched", self.applied.tree_id, patched_config)
+        if place is not None:
+            nowhere = Source(directory=Path("/nonexistent"), tree_id=self.applied.tree_id)
+            self.patched_kernel = self._kernel("patched", nowhere, patched_config, hold)
+        else:
+            with self._patched_source() as source:
+                self.patched_kernel = self._patched(source, patched_config, hold)
+        if self.base_kernel is not None:
+            self.warnings = new_diagnostics(self.base_kernel.diagnostics, self.patched_kernel.diagnostics)
+            self.identity = identical(self.base_kernel, self.patched_kernel)
+
+    def _built(self, side: str, tree_id: str, config: ResolvedConfig) -> Kernel | None:
+        """Whether this kernel is in the cache, so that its source need not even be laid out."""
+        assert self.toolchain is not None
+        place = entry(build_key(tree_id, config.digest, self.toolchain.digest))
+        return ready(place, side=side, work=self._work(f"build/{side}"))
+
+    def _patched(self, source: Source, config: ResolvedConfig, hold: contextlib.ExitStack) -> Kernel:
+        assert self.applied is not None
+        freshen(source, self.applied)
+        try:
+            return self._kernel("patched", source, config, hold)
+        except SeriesBuildError as error:
+            raise self._named(error) from error
+
+    def _kernel(self, side: str, source: Source, config: ResolvedConfig, hold: contextlib.ExitStack) -> Kernel:
+        assert self.toolchain is not None
+        assert self.base is not None
+        assert self.applied is not None
+        return build_kernel(
+            side=side,
+            source=source,
+            config=config,
+            toolchain=self.toolchain,
+            work=self._work(f"build/{side}"),
+            version=self.base.version,
+            start_from=self.base_kernel,
+            progress=lambda progress: self.observer.building(side, progress),
+            jobs=self.invocation.jobs or None,
+            deadline=self.invocation.build_deadline,
+            changed=self.applied.changed,
+            blame=self._blame,
+            hold=hold,
+        )
+
+    def _blame(self, path: str) -> str:
+        """The last patch that touched a file, as a reader knows it; "" where none did."""
+        assert self.applied is not None
+        found = [patch for patch in self.applied.patches if path in patch.files]
+        return _label(found[-1], len(self.applied.patches)) if found else ""
+
+    def _named(self, error: SeriesBuildError) -> KtrialError:
+        """The same failure with the patch at which the build breaks, found by building only what failed."""
+        assert self.applied is not None
+        assert self.toolchain is not None
+        patches = self.applied.patches
+        if len(patches) < 2 or self.base_kernel is None or not error.target:
+            return error
+        self.observer.stage("build", f"looking for the patch that breaks {error.target}")
+        try:
+            number = first_broken(
+                self._after,
+                len(patches),
+                error.target,
+                base=self.base_kernel,
+                toolchain=self.toolchain,
+                work=self._work("build/patched"),
+                deadline=self.invocation.build_deadline,
+            )
+        except MachineLost:
+            return error
+        summary = f"{_label(patches[number - 1], len(patches))} does not build: {error.summary}"
+        return type(error)(
+            summary,
+            detail=error.detail,
+            hint=error.hint,
+            log=error.log,
+            diagnostic=error.diagnostic,
+            target=error.target,
+            patch=patches[number - 1].subject,
+        )
+
+    @contextlib.contextmanager
+    def _after(self, count: int) -> Iterator[Source]:
+        """The source with the first `count` patches."""
+        assert self.applied is not None
+        applied = self.applied
+        part = replace(applied, patches=applied.patches[:count], commit=applied.patches[count - 1].commit)
+        with self._patched_source(replace(part, tree_id=f"{part.commit}^{{tree}}"), f"-{count}") as source:
+            yield source
+
+    def _base_source(self) -> Source:
+        assert self.base is not None
+        return base_source(applied_repository(self._work("tree")), self.base, self._say("tree"))
+
+    @contextlib.contextmanager
+    def _patched_source(self, applied: Applied | None = None, suffix: str = "") -> Iterator[Source]:
+        """The patched tree's files, for as long as they are read."""
+        assert self.base is not None
+        assert self.applied is not None
+        place = cache_dir() / "patched" / f"{self.run.id}{suffix}"
+        wanted = applied or self.applied
+        source = patched_source(applied_repository(self._work("tree")), self.base, wanted, place)
+        try:
+            yield source
+        finally:
+            discard(source)
+
+    def _test(self) -> None:
+        assert self.patched_kernel is not None
+        asked = self.invocation
+        suites = tuple(chosen.suite for chosen in self.picked)
+        image = (self.base_kernel or self.patched_kernel).image
+        self.observer.stage("machine", "choosing an accelerator")
+        self.accelerator = choose_accelerator(asked.accelerator, image)
+        self.observer.stage("machine", f"{self.accelerator.accelerator}: {self.accelerator.why}")
+        bench = self.bench(suites)
+        images = {"patched": self.patched_kernel.image}
+        if self.base_kernel is not None:
+            images = {"base": self.base_kernel.image, **images}
+        sides = run_passes(bench, images, self.run, self.observer)
+        self.results = (sides.get("base"), sides["patched"])
+        self.comparison = compare(*self.results)
+
+    def bench(self, suites: tuple[Suite, ...]) -> Bench:
+        """What every guest of this run has in common."""
+        assert self.accelerator is not None
+        objects = compile_objects(suites, self.run.path / "bpf", log=self.run.path / "bpf" / "compile.log")
+        return Bench.of(self.invocation, self.accelerator.accelerator, suites, objects)
+
+    def _work(self, name: str) -> Path:
+        folder = self.run.path / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _say(self, stage: str) -> _Say:
+        return _Say(self.observer, stage)
+
+
+@dataclass(frozen=True)
+class _Say:
+    """Passes a sentence on to the observer, under its stage's name."""
+
+    observer: Observer
+    stage: str
+
+    def __call__(self, text: str) -> None:
+        self.observer.stage(self.stage, text)
+
+
+def _configures(path: str) -> bool:
+    name = os.path.basename(path)  # noqa: PTH119  # a path of git's, not of this machine's
+    return name.startswith(_CONFIGURES[:2]) or path.startswith(_CONFIGURES[2:])
+
+
+def _label(patch: AppliedPatch, total: int) -> str:
+    return f"patch {patch.number}/{total} ({patch.subject})"
