@@ -74,8 +74,8 @@ packages: ## Debian's packages alone
 	if [ -n "$(SUDO)" ] && ! command -v sudo >/dev/null; then \
 		echo "they can only be installed by root: run this as root, or install sudo" >&2; exit 1; \
 	fi; \
-	$(APT_GET) install -qq -y --no-install-recommends $$missing >/dev/null || { \
-		echo "== apt-get update, and again"; \
+	$(APT_GET) install -qq -y --no-install-recommends $$missing >/dev/null 2>&1 || { \
+		echo "== the package lists are missing or old: apt-get update, and again"; \
 		$(APT_GET) update -qq; \
 		$(APT_GET) install -qq -y --no-install-recommends $$missing >/dev/null; \
 	}

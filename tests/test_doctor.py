@@ -137,10 +137,16 @@ def test_each_switch_that_forbids_user_namespaces_is_named(tmp_path, name, forbi
     assert turn in programs._why_no_sandbox(tmp_path)
 
 
-def test_virtme_ng_beside_the_interpreter_comes_first(tmp_path, monkeypatch):
+def test_virtme_ng_beside_the_interpreter_is_taken(tmp_path, monkeypatch):
     fake_program(tmp_path, "vng", "echo virtme-ng 99.1")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert programs.virtme_ng().found == f"virtme-ng 99.1, {tmp_path}/vng"
+
+
+def test_a_virtme_ng_elsewhere_does_not_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    finding = programs.virtme_ng()
+    assert (finding.state, finding.advice) == (State.MISSING, f"{tmp_path}/python -m pip install virtme-ng")
 
 
 def test_no_kvm_is_no_obstacle(tmp_path):
@@ -214,6 +220,12 @@ def test_missing_packages_are_those_of_the_checks_that_failed():
         Check("ccache", State.OPTIONAL_MISSING, "", "", ("ccache",)),
     )
     assert missing_packages(checks) == ("ccache", "gcc", "libc6-dev")
+
+
+@pytest.mark.skipif(not system.this_system().debian, reason="dpkg is Debian's")
+def test_what_is_broken_though_installed_is_not_installed_again():
+    packages = ("dpkg", "no-such-package-at-all")
+    assert missing_packages([Check("sandbox", State.BROKEN, "", "", packages)]) == ("no-such-package-at-all",)
 
 
 def test_elsewhere_nothing_is_installed(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable
 
 from harness.command import Command, run
@@ -16,12 +17,28 @@ _INSTALL = ("apt-get", "install", "-y", "--no-install-recommends", "-o", "DPkg::
 _UPDATE = ("apt-get", "update", "-o", "DPkg::Lock::Timeout=300")
 _INSTALL_SECONDS = 3600.0
 _UPDATE_SECONDS = 600.0
+_ABSENT = (State.MISSING, State.OPTIONAL_MISSING)
 
 
 def missing_packages(checks: Iterable[Check]) -> tuple[str, ...]:
-    """The packages, sorted, that would satisfy the checks that found something missing (optional things too)."""
-    wanting = (check for check in checks if check.state is not State.OK)
-    return tuple(sorted({package for check in wanting for package in check.packages}))
+    """The packages, sorted, whose installation may satisfy the checks that failed (of optional things too).
+
+    What is broken may have its package: those that dpkg knows as installed would not help.
+    """
+    checks = tuple(checks)
+    missing = {name for check in checks if check.state in _ABSENT for name in check.packages}
+    broken = {name for check in checks if check.state is State.BROKEN for name in check.packages}
+    return tuple(sorted(missing | (broken - _installed(broken))))
+
+
+def _installed(packages: Iterable[str]) -> set[str]:
+    """Those of the packages that dpkg has installed; none where there is no dpkg."""
+    names = tuple(packages)
+    if not names or shutil.which("dpkg-query") is None:
+        return set()
+    query = ("dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\\n", *names)
+    lines = run(Command(query, deadline=60.0), check=False, merge=False).text.splitlines()
+    return {line.split()[0] for line in lines if line.endswith(" installed")}
 
 
 def install_line(packages: Iterable[str]) -> str:

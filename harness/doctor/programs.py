@@ -71,12 +71,11 @@ def python() -> Finding:
 
 
 def virtme_ng() -> Finding:
-    """The vng command: the one installed beside this interpreter first, then any on the PATH."""
-    beside = Path(sys.executable).parent / "vng"
-    path = str(beside) if beside.is_file() else shutil.which("vng")
-    if path is None:
-        return Finding(State.MISSING, "vng is not installed", f"{sys.executable} -m pip install virtme-ng")
-    answer = _ask(path, "--version")
+    """The vng command installed beside this interpreter, where harness.machine takes it from."""
+    path = Path(sys.executable).parent / "vng"
+    if not path.is_file():
+        return Finding(State.MISSING, f"no {path}", f"{sys.executable} -m pip install virtme-ng")
+    answer = _ask(str(path), "--version")
     if not answer.ok:
         return Finding(State.BROKEN, f"{path} does not run: {answer.tail(1)}")
     return Finding(State.OK, f"{_first_line(answer)}, {path}")
@@ -189,4 +188,4 @@ def _why_no_sandbox(sysctl: Path = Path("/proc/sys")) -> str:
         with contextlib.suppress(OSError):
             if (sysctl / name).read_text(encoding="ascii").strip() == forbids:
                 return f"user namespaces are disabled: sudo sysctl -w {turn}"
-    return "allow user namespaces: a container needs them too (docker run --security-opt seccomp=unconfined)"
+    return "allow user namespaces: none can be made in a chroot, nor in a container without seccomp=unconfined"
