@@ -1,0 +1,155 @@
+"""`ktrial runs`: the runs that were made, what they found, and removing them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from harness import record
+from harness.cli_tables import gigabytes, plain_table, table_console
+from harness.errors import UsageError
+from harness.report import safe
+from harness.report.json import read_result
+from harness.report.terminal import Verbosity, render
+from harness.store import RunFolder, RunState, RunSummary, find_run, list_runs, remove_run, summary
+from harness.verdict import Verdict
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="List, show and remove runs.")
+
+_LAST_EVENTS = 5
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The part of a result that a list needs."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A run, as `--json` lists it. exit_code: None where the run is not finished. size: bytes."""
+
+    id: str
+    created: str
+    label: str
+    state: RunState
+    stage: str
+    exit_code: int | None
+    verdict: str
+    folder: str
+    size: int
+
+
+def _complete(incomplete: str) -> list[str]:
+    """Ids for the shell's completion."""
+    return [entry.card.id for entry in list_runs() if entry.card.id.startswith(incomplete)]
+
+
+_Run = Annotated[
+    str,
+    typer.Argument(
+        help="A run's id, the beginning or the end of one, its folder, or `last`.", autocompletion=_complete
+    ),
+]
+
+
+@app.command("list")
+def list_(json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False) -> None:
+    """List the runs, the newest first."""
+    rows = tuple(_row(entry) for entry in list_runs())
+    if json:
+        sys.stdout.write(record.encode(rows).decode())
+        return
+    table = plain_table("run", "state", "size", "verdict")
+    for row in rows:
+        table.add_row(row.id, row.state, gigabytes(row.size), escape(row.verdict or _reached(row.stage)))
+    console = table_console()
+    console.print(table if rows else "No runs yet: ktrial run SERIES makes one.")
+
+
+@app.command()
+def show(
+    run: _Run = "last",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The verdict and the names of what broke.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Everything, uncut.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")] = False,
+    path: Annotated[bool, typer.Option("--path", help="Print the run's folder alone.")] = False,
+) -> None:
+    """Show the report of a run again, or how far it came."""
+    folder = find_run(run)
+    if path:
+        typer.echo(folder.path)
+    elif not folder.result.is_file():
+        _show_unfinished(summary(folder), table_console())
+    elif json:
+        sys.stdout.write(folder.result.read_text(encoding="utf-8"))
+    else:
+        _show_result(folder, Verbosity.VERBOSE if verbose else Verbosity.QUIET if quiet else Verbosity.NORMAL)
+
+
+@app.command()
+def rm(
+    runs: Annotated[list[str] | None, typer.Argument(help="Runs, as for show.", autocompletion=_complete)] = None,
+    keep: Annotated[int | None, typer.Option("--keep", min=0, help="Remove all but the newest N.")] = None,
+) -> None:
+    """Remove runs: their folders, with all that is in them. Built kernels stay in the cache."""
+    doomed = [find_run(run) for run in runs or ()]
+    if keep is not None:
+        doomed += [entry.run for entry in list_runs()[keep:] if entry.state is not RunState.RUNNING]
+    if not doomed and keep is None:
+        raise UsageError("no run is named", hint="ktrial runs rm RUN…, or ktrial runs rm --keep 10")
+    for run in dict.fromkeys(doomed):
+        identity = run.id
+        remove_run(run)
+        typer.echo(f"removed {identity}")
+
+
+def _row(entry: RunSummary) -> _Row:
+    head = record.load_if(entry.run.result, _Head)
+    verdict = head.verdict if head else None
+    return _Row(
+        id=entry.card.id,
+        created=entry.card.created,
+        label=entry.card.label,
+        state=entry.state,
+        stage=entry.stage,
+        exit_code=int(verdict.exit_code) if verdict else None,
+        verdict=safe.line(verdict.line) if verdict else "",
+        folder=str(entry.run.path),
+        size=entry.size,
+    )
+
+
+def _reached(stage: str) -> str:
+    return f"(done: {stage})" if stage else ""
+
+
+def _show_result(folder: RunFolder, verbosity: Verbosity) -> None:
+    try:
+        result = read_result(folder.result)
+    except msgspec.DecodeError as error:
+        raise UsageError(
+            f"{folder.result} is not a result that this ktrial can read: {error}",
+            hint=f"ktrial runs show --json {folder.id} prints it as it is",
+        ) from error
+    render(result, Console(), verbosity=verbosity)
+
+
+def _show_unfinished(entry: RunSummary, console: Console) -> None:
+    """Tell how far a run came, and how to go on."""
+    console.print(f"{entry.card.id}: {entry.state}, {_reached(entry.stage) or 'no stage is done yet'}")
+    if entry.run.events.is_file():
+        lines = entry.run.events.read_text(encoding="utf-8").splitlines()[-_LAST_EVENTS:]
+        console.print("\n".join(f"  {escape(safe.line(line))}" for line in lines))
+    console.print(f"in {entry.run.path}")
+    if entry.state is not RunState.RUNNING:
+        console.print(f"ktrial run --resume {entry.card.id}")

@@ -1,0 +1,110 @@
+"""`ktrial runs` lists what there is, shows a report again, and removes what it is told to."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli_runs import app
+from harness.errors import ExitCode, UsageError
+from harness.report.json import write_result
+from harness.run_result import Environment, Paths, RunResult
+from harness.store import list_runs, new_run
+from harness.verdict import Verdict, VerdictKind
+
+LINE = "REGRESSION: 1 of 3 tests broke: [bold]xdp_multibuf[/bold]"
+
+
+@pytest.fixture(autouse=True)
+def runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("KTRIAL_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def finished():
+    run = new_run(None, "finished")
+    verdict = Verdict(ExitCode.REGRESSION, VerdictKind.REGRESSION, LINE)
+    now = "2026-01-01T00:00:00+00:00"
+    write_result(run.result, RunResult(run.id, now, now, verdict, Environment("0.1"), Paths(str(run.path))))
+    return run
+
+
+@pytest.fixture
+def unfinished():
+    run = new_run(None, "unfinished")
+    run.once("series", int, "i", lambda: 1)
+    return run
+
+
+def ktrial_runs(*arguments):
+    result = CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "80"})
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.stdout
+
+
+def test_without_runs_the_list_says_so():
+    assert "No runs yet" in ktrial_runs("list")
+
+
+def test_the_list_has_one_line_for_each_run_in_a_pipe(finished, unfinished):
+    lines = ktrial_runs("list").splitlines()
+    assert len(lines) == 3
+    assert any(finished.id in line and LINE in line for line in lines)
+    assert any(unfinished.id in line and "unfinished" in line and "(done: series)" in line for line in lines)
+
+
+def test_the_list_is_there_for_scripts_too(finished, unfinished):
+    rows = {row["id"]: row for row in json.loads(ktrial_runs("list", "--json"))}
+    assert rows[finished.id]["exit_code"] == 1
+    assert (rows[unfinished.id]["exit_code"], rows[unfinished.id]["stage"]) == (None, "series")
+
+
+def test_a_run_in_progress_is_listed_as_running(unfinished):
+    with unfinished.active():
+        assert json.loads(ktrial_runs("list", "--json"))[0]["state"] == "running"
+
+
+def test_show_prints_the_report_again(finished):
+    assert LINE in " ".join(ktrial_runs("show", finished.id).split())
+
+
+def test_show_takes_the_last_run_where_none_is_named(finished):
+    assert json.loads(ktrial_runs("show", "--json"))["run"] == finished.id
+
+
+def test_show_path_is_for_other_commands(finished):
+    assert ktrial_runs("show", "--path", finished.id[-4:]) == f"{finished.path}\n"
+
+
+def test_an_unfinished_run_says_how_to_go_on(unfinished):
+    shown = ktrial_runs("show", unfinished.id)
+    assert f"ktrial run --resume {unfinished.id}" in shown
+    assert "series: done" in shown
+
+
+def test_a_result_of_another_version_is_a_clear_error(finished):
+    finished.result.write_text('{"schema_version": "99"}')
+    with pytest.raises(UsageError, match="not a result that this ktrial can read"):
+        ktrial_runs("show", finished.id)
+
+
+def test_rm_removes_what_is_named(finished, unfinished):
+    ktrial_runs("rm", finished.id)
+    assert [entry.run for entry in list_runs()] == [unfinished]
+
+
+def test_rm_keeps_the_newest_and_what_is_running():
+    made = [new_run(None, f"run {number}") for number in range(4)]
+    order = [entry.run for entry in list_runs()]
+    with order[-1].active():
+        ktrial_runs("rm", "--keep", 1)
+        assert [entry.run for entry in list_runs()] == [order[0], order[-1]]
+    assert set(order) == set(made)
+
+
+def test_rm_without_a_run_removes_nothing(finished):
+    with pytest.raises(UsageError, match="no run is named"):
+        ktrial_runs("rm")
+    assert list_runs()
