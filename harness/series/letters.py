@@ -50,11 +50,20 @@ class Letter:
 
 def read_letter(mail: Mail) -> Letter:
     """Sort one mail."""
-    lines = mail.body.split(b"\n")
-    if lines[-1] == b"":
-        lines.pop()
+    lines = _lines(mail.body)
     prefix, found = parse_subject(mail.subject), scan(lines)
     return Letter(mail, prefix, _kind(mail, prefix, found), tuple(lines), found)
+
+
+def _lines(body: bytes) -> list[bytes]:
+    """A body's lines. A CR is the patched file's own, unless the diff's own headers have one too: then it is the
+    transport's, and every line loses it."""
+    lines = body.split(b"\n")
+    if lines[-1] == b"":
+        lines.pop()
+    if any(line.startswith((b"diff --git ", b"--- a/")) and line.endswith(b"\r") for line in lines):
+        return [line.removesuffix(b"\r") for line in lines]
+    return lines
 
 
 def _kind(mail: Mail, prefix: Prefix, found: Scan) -> Kind:

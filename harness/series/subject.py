@@ -21,10 +21,13 @@ _PATCH = re.compile(r"(?:RFC[-/_]?)?PATCH(?:[-/_]?(RFC))?(?:[-_]?v(\d{1,4}))?", 
 _RFC = re.compile(r"RFC(?:[-_]?v(\d{1,4}))?", re.IGNORECASE | re.ASCII)
 _RESEND = frozenset({"resend", "resent", "repost"})
 _STABLE = re.compile(r"(?:stable-)?\d+\.\d+(?:\.[\dy]+)?(?:-stable)?", re.ASCII)
-_TREES = frozenset(  # noqa: SIM905
-    "net bpf nf ipsec wireless ath iwl-net can bluetooth mlx5 rdma xfs tip mm mm-unstable mm-stable mm-hotfixes stable "
-    "kvm vhost iproute2 ethtool libbpf for-linus driver-core staging sched_ext".split()
-)
+# fmt: off
+_TREES = frozenset({
+    "ath", "bluetooth", "bpf", "can", "driver-core", "ethtool", "for-linus", "iproute2", "ipsec", "iwl-net", "kvm",
+    "libbpf", "mlx5", "mm", "mm-hotfixes", "mm-stable", "mm-unstable", "net", "nf", "rdma", "sched_ext", "stable",
+    "staging", "tip", "vhost", "wireless", "xfs",
+})
+# fmt: on
 
 
 @dataclass(frozen=True)

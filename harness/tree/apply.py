@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from harness.command import CommandFailed, Completed
 from harness.errors import ApplyError, TreeError
 from harness.series.model import Patch, Series
 from harness.tree.git import WHO, git
+from harness.tree.hunks import read_diff
 from harness.tree.model import Applied, AppliedPatch, Base, Tree
 from harness.tree.once import remove
 from harness.tree.refusal import Attempt, refusal
@@ -21,7 +23,7 @@ from harness.tree.workshop import open_workshop
 __all__ = ["applied_repository", "apply_series"]
 
 _KEPT_BY = "refs/heads/series"
-_NOTHING = b"!/*\n"  # sparse-checkout pattern: not one file is checked out until a patch needs it
+_NOTHING = b"!/*\n"  # sparse-checkout pattern: leave every file out
 _UNDATED = b"Wed, 01 Jan 2020 00:00:00 +0000"
 _AM = (
     "am",
@@ -44,7 +46,7 @@ def apply_series(tree: Tree, base: Base, series: Series, *, work: Path, say: Cal
     """The series as commits on its base, in `applied_repository(work)`; the tree's own repository is only read.
 
     Each patch goes through `git am --3way`. Committer and dates are fixed, so the same series on the same base gives
-    the same commit ids. Files are checked out only where a patch touches them, so a whole kernel costs no more than a
+    the same commit ids. Only the files that patches name are checked out, so a whole kernel costs no more than a
     small tree. The commits of a git range whose start is the base are taken as they are.
     Raises ApplyError naming patch, file and hunk; TreeError where objects are missing (a partial clone).
     """
@@ -53,7 +55,7 @@ def apply_series(tree: Tree, base: Base, series: Series, *, work: Path, say: Cal
     if _is_range_on(repository, base, series):
         patches = tuple(_taken(repository, base, series))
     else:
-        with _desk(repository, base, work / "applying") as desk:
+        with _desk(repository, base, _named_files(series), work / "applying") as desk:
             patches = tuple(_applied(desk, series, say))
     commit = patches[-1].commit if patches else base.commit
     git(repository, "update-ref", _KEPT_BY, commit)
@@ -105,9 +107,18 @@ class _Desk:
         return self.git("rev-parse", "--verify", "HEAD").text.strip()
 
 
+def _named_files(series: Series) -> set[bytes]:
+    """The paths that the series' diffs begin from. Patch.touched may name a renamed file by its new name only."""
+    named = {file.path for patch in series.patches for file in read_diff(patch.mail)}
+    return {os.fsencode(path) for path in named.union(series.touched)}
+
+
 @contextlib.contextmanager
-def _desk(repository: Path, base: Base, checkout: Path) -> Iterator[_Desk]:
-    """An empty checkout of the base: every file is in the index, marked as not checked out."""
+def _desk(repository: Path, base: Base, wanted: set[bytes], checkout: Path) -> Iterator[_Desk]:
+    """A checkout of the base in which only the `wanted` files are there; the others are in the index, marked left out.
+
+    They must be there, and the index know their stat data: else a 3-way merge takes them for edited and gives up.
+    """
     remove(checkout)
     checkout.mkdir(parents=True)
     desk = _Desk(repository, checkout, base)
@@ -115,6 +126,9 @@ def _desk(repository: Path, base: Base, checkout: Path) -> Iterator[_Desk]:
         (repository / "info" / "sparse-checkout").write_bytes(_NOTHING)
         desk.git("update-ref", "--no-deref", "HEAD", base.commit)
         desk.git("-c", "core.sparseCheckout=true", "-c", "index.version=4", "read-tree", "-m", "HEAD")
+        names = b"\0".join(sorted(wanted.intersection(desk.git("ls-files", "-z").output.split(b"\0")) - {b""}))
+        desk.git("update-index", "--no-skip-worktree", "-z", "--stdin", stdin=names)
+        desk.git("checkout-index", "--index", "-z", "--stdin", stdin=names)
         yield desk
     except CommandFailed as error:
         raise TreeError(
@@ -135,9 +149,10 @@ def _applied(desk: _Desk, series: Series, say: Callable[[str], None]) -> Iterato
 
 
 def _apply(desk: _Desk, patch: Patch, before: int, from_git: bool) -> AppliedPatch:
-    """Apply one patch. from_git: git wrote it, so that carriage returns in it are the files' own."""
+    """Apply one patch. from_git: git wrote it, so that carriage returns in it are the files' own; so they are where
+    the mail's headers have none."""
     head = desk.head()
-    keep = ("--keep-cr",) if from_git else ()
+    keep = ("--keep-cr",) if from_git or b"\r\n" not in patch.mail.partition(b"\n\n")[0] else ()
     am = desk.git(*_AM, *keep, stdin=_mail(patch), check=False, merge=True)
     commits = desk.git("rev-list", f"{head}..HEAD").text.split()
     if not am.ok or len(commits) != 1:
