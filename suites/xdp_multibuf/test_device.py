@@ -32,12 +32,13 @@ def device() -> Iterator[int]:
     except subprocess.CalledProcessError as error:
         pytest.skip(f"the kernel makes no dummy device (CONFIG_DUMMY): {error.stderr.decode()}")
     yield socket.if_nametoindex(DEVICE)
-    with subprocess.Popen(["ip", "link", "delete", DEVICE]) as removal:
-        try:
-            removal.wait(DEADLINE)
-        except subprocess.TimeoutExpired:
-            removal.kill()
-            pytest.fail(f"{DEVICE} cannot be removed within {DEADLINE:.0f} s: test_run left a reference to it", False)
+    # No `with`: what waits for the last reference is past killing, and must not hold the guest.
+    removal = subprocess.Popen(["ip", "link", "delete", DEVICE])
+    try:
+        removal.wait(DEADLINE)
+    except subprocess.TimeoutExpired:
+        removal.kill()
+        pytest.fail(f"{DEVICE} cannot be removed within {DEADLINE:.0f} s: test_run left a reference to it", False)
 
 
 CASES = [

@@ -37,9 +37,9 @@ def ethernet(size: int) -> bytes:
     return bytes(12) + struct.pack("!H", MARK) + frame_of(size - 14)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def wire() -> Iterator[socket.socket]:
-    """A packet socket on the loopback device, where passed frames arrive."""
+    """A packet socket on the loopback device, where passed frames arrive; a new one, with nothing left over in it."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as listener:
         request = fcntl.ioctl(listener, SIOCGIFFLAGS, struct.pack("16sh14x", b"lo", 0))
         flags = struct.unpack_from("h", request, 16)[0] | IFF_UP
