@@ -40,16 +40,17 @@ class _Report:
 def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Install what is missing (Debian and Ubuntu).")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
+    boot: Annotated[bool, typer.Option(help="Try KVM by booting a kernel, once, where one is built.")] = True,
 ) -> None:
     """Check everything that ktrial needs of this machine, and say what to do about what is missing.
 
     Exits with 0 when a trial can run here, and with 6 when something that it needs is missing.
     """
     console = table_console(stderr=json)
-    checks = examine()
+    checks = examine(boot=boot)
     if fix and (packages := missing_packages(checks)):
         install(packages, say=lambda line: console.print(escape(line), style="dim"))
-        checks = examine()
+        checks = examine(boot=boot)
     ready = not any(check.state.stops for check in checks)
     if json:
         report = _Report(1, this_system().name, ready, missing_packages(checks), checks)

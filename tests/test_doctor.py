@@ -10,10 +10,20 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from harness import record
 from harness.cli_doctor import doctor
 from harness.command import Jail
-from harness.doctor import Check, State, apt, examine, host, missing_packages, programs, system
+from harness.doctor import Check, State, accelerator, apt, examine, host, missing_packages, programs, system
 from harness.errors import ToolchainError
+from harness.machine.accel import AcceleratorChoice
+from harness.machine.model import Accelerator
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path, monkeypatch):
+    """An empty cache: nothing there to boot."""
+    monkeypatch.setenv("KTRIAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KTRIAL_RUNS", str(tmp_path / "runs"))
 
 
 @pytest.fixture
@@ -310,3 +320,37 @@ def test_the_packages_are_known_to_this_system():
     if len(known) < 10_000:
         pytest.skip("the package lists are not there: apt-get update brings them")
     assert set(names) <= set(known)
+
+
+@pytest.fixture
+def kernels(tmp_path, monkeypatch):
+    """A cache with a base kernel and a newer patched one; the list of what was tried with KVM, which never boots."""
+    for number, key in enumerate(("base", "patched")):
+        image = tmp_path / "cache" / "builds" / key / "bzImage"
+        image.parent.mkdir(parents=True)
+        image.touch()
+        os.utime(image, (number, number))
+    (image.parent / "borrowed-objects").touch()
+    probed = []
+
+    def choose(asked, image):
+        probed.append(image.parent.name)
+        return AcceleratorChoice(Accelerator.TCG, "no kernel came up", "here")
+
+    monkeypatch.setattr(accelerator, "choose_accelerator", choose)
+    return probed
+
+
+def test_kvm_is_tried_with_a_kernel_that_no_series_has_changed(kernels):
+    assert accelerator.kvm_boots() is False
+    assert kernels == ["base"]
+
+
+def test_kvm_is_not_judged_where_no_kernel_is_built():
+    assert accelerator.kvm_boots() is None
+
+
+def test_kvm_is_not_judged_without_qemu(without, tmp_path):
+    record.save(tmp_path / "cache" / "accelerator.json", AcceleratorChoice(Accelerator.KVM, "it came up", "here"))
+    without("qemu-system-x86_64")
+    assert accelerator.kvm_boots() is None

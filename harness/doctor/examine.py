@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.doctor import host, programs
+from harness.doctor.accelerator import kvm_boots
 from harness.doctor.model import Check, Finding, State
 from harness.doctor.system import packages_for, this_system
 from harness.errors import KtrialError
@@ -24,10 +25,10 @@ class _Look:
     look: Callable[[], Finding]
 
 
-def examine(*, boot: bool = True, kvm_boots: Callable[[], bool | None] | None = None) -> tuple[Check, ...]:
+def examine(*, boot: bool = True) -> tuple[Check, ...]:
     """Look at everything that ktrial needs on this machine.
 
-    boot: KVM is judged by `kvm_boots`, which boots a kernel under it, or knows the answer; else by its device alone.
+    boot: judge KVM by booting a kernel, once for a machine (up to 30 s), where the cache has one; else by its device.
     """
     return tuple(_check(look) for look in (*_programs(), *_machine(kvm_boots if boot else None)))
 
