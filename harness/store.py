@@ -112,7 +112,7 @@ class RunFolder:
 
     def build_log(self, side: str) -> Path:
         """All that make printed."""
-        return self.path / "build" / f"{side}.log"
+        return self.path / "build" / side / "build.log"
 
     def session(self, side: str, attempt: int = 1) -> Path:
         """Folder of one pass over a side's tests: its journal, pytest's log, and a folder for each boot."""
