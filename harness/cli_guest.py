@@ -40,6 +40,9 @@ def test(
     kernel: Annotated[Path, typer.Argument(help="A bzImage, or a folder that holds one.")],
     suite: Annotated[Many, typer.Option(help="Suite to run; may be repeated. Default: all.")] = None,
     keyword: Annotated[str, typer.Option("-k", help="Only tests that match, as pytest's -k.")] = "",
+    test_name: Annotated[
+        Many, typer.Option("--test", help="Only this test, by its full name; may be repeated.")
+    ] = None,
     vms: Annotated[int, typer.Option("-n", help="Guests; 0: half of the processors.")] = 0,
     cpus: Annotated[int, typer.Option(help="Processors of a guest.")] = 1,
     memory: Annotated[int, typer.Option(help="Memory of a guest, MiB.")] = 1024,
@@ -60,6 +63,7 @@ def test(
         series="",
         cwd=str(Path.cwd()),
         keyword=keyword,
+        tests=tuple(test_name or ()),
         vms=vms,
         cpus=cpus,
         memory_mib=memory,

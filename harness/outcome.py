@@ -147,7 +147,7 @@ def _environment(trial: Trial) -> Environment:
         ccache=toolchain.ccache if toolchain else False,
         llvm=toolchain.llvm if toolchain else False,
         qemu=_qemu() if choice else "",
-        virtme_ng=metadata.version("virtme-ng") if choice else "",
+        virtme_ng=f"virtme-ng {metadata.version('virtme-ng')}" if choice else "",
         accelerator=choice.accelerator if choice else "",
         accelerator_why=choice.why if choice else "",
         vms=trial.invocation.vms,

@@ -35,6 +35,7 @@ class Bench:
     vms: int
     reruns: int
     arguments: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
 
     @staticmethod
     def of(asked: Invocation, accelerator: Accelerator, suites: Sequence[Suite], objects: Path) -> Bench:
@@ -55,7 +56,7 @@ class Bench:
         root = folders[0].parent if folders else suites_dir()
         # Guests of both sides run at once: half of the processors for each.
         vms = asked.vms or max(1, (os.cpu_count() or 2) // 2)
-        return Bench(guest, root, folders, vms, asked.reruns, arguments)
+        return Bench(guest, root, folders, vms, asked.reruns, arguments, asked.tests or None)
 
 
 def run_passes(bench: Bench, images: Mapping[str, Path], run: RunFolder, observer: Observer) -> dict[str, SideResults]:
@@ -64,7 +65,7 @@ def run_passes(bench: Bench, images: Mapping[str, Path], run: RunFolder, observe
     images: the kernel of each side; sides run at the same time, on the same load. Tests whose outcome differs are run
     again on all sides, `reruns` times; tests that our machine lost are run again until they are not, within reason.
     """
-    sides = dict(zip(images, _pass(bench, images, run, observer, 1, None), strict=True))
+    sides = dict(zip(images, _pass(bench, images, run, observer, 1, bench.only), strict=True))
     sides = _boot_again(bench, images, run, observer, sides)
     attempt = 1
     losses = 0
@@ -91,7 +92,7 @@ def _boot_again(
     if not down:
         return sides
     observer.stage("again", f"{' and '.join(down)} did not boot: a second try")
-    again = _pass(bench, down, run, observer, 0, None)
+    again = _pass(bench, down, run, observer, 0, bench.only)
     return sides | {side: _joined(sides[side], more) for side, more in zip(down, again, strict=True)}
 
 

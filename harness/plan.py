@@ -14,6 +14,7 @@ __all__ = ["Invocation", "Observer", "Silent"]
 class Invocation:
     """The options of `ktrial run`. cwd: where it was started, for relative names.
 
+    tests: names of the only tests to run, as the report gives them; none for all.
     fragments: asked for beyond what the suites need. vms: guests for each side, 0 for as many as fit the processors.
     reruns: how often a test that differs is repeated on both sides before anybody is blamed.
     boot_deadline, test_deadline, session_deadline: seconds; boot and test are those for KVM, and longer without.
@@ -28,6 +29,7 @@ class Invocation:
     config_base: str = "allnoconfig"
     suites: tuple[str, ...] = ()
     keyword: str = ""
+    tests: tuple[str, ...] = ()
     vms: int = 0
     cpus: int = 1
     memory_mib: int = 1024

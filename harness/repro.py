@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Reproduction", "commands", "keyword", "script"]
-
-_KEYWORD = re.compile(r"[\w:+\-.\[\]\\/]+")
-_OPERATORS = frozenset({"and", "or", "not", "None", "True", "False"})
+__all__ = ["Reproduction", "commands", "script"]
 
 
 @dataclass(frozen=True)
@@ -44,17 +40,6 @@ class Reproduction:
     qemu_args: tuple[str, ...] = ()
     cpus: int = 1
     memory_mib: int = 1024
-
-
-def keyword(test: str) -> str:
-    """The `-k` expression that selects a test by the name after its file.
-
-    pytest's expressions know letters, digits and `:+-.[]\\/` only, so a name with others is cut there into parts, all
-    of which must match: a little less exact, never too narrow.
-    """
-    name = test.rsplit("::", 1)[-1]
-    parts = [part for part in _KEYWORD.findall(name) if part not in _OPERATORS]
-    return " and ".join(dict.fromkeys(parts))
 
 
 def commands(reproduction: Reproduction) -> str:
@@ -111,7 +96,7 @@ def _selection(reproduction: Reproduction) -> list[str]:
     argv = ["--accel", reproduction.accelerator]
     for suite in reproduction.suites:
         argv += ["--suite", suite]
-    return [*argv, "-k", keyword(reproduction.test)] if reproduction.test else argv
+    return [*argv, "--test", reproduction.test] if reproduction.test else argv
 
 
 def _by_hand(reproduction: Reproduction) -> list[str]:

@@ -148,7 +148,7 @@ def regression() -> RunResult:
         patched=patched,
         comparison=comparison,
         reproduce="ktrial test /cache/builds/patched/bzImage --accel tcg --suite xdp_multibuf"
-        " -k 'test_shrink[frame and 9000 and by and page]'\nsh reproduce.sh hand",
+        " --test 'xdp_multibuf/test_adjust_tail.py::test_shrink[frame=9000,by=page]'\nsh reproduce.sh hand",
     )
 
 

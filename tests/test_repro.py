@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.repro import Reproduction, commands, keyword, script
+from harness.repro import Reproduction, commands, script
 
 ONE = Reproduction(
     test="xdp_multibuf/test_adjust_tail.py::test_grow[frame=9000,by=1]",
@@ -77,7 +76,7 @@ def test_the_test_runs_on_both_kernels_base_first(recorded):
         ["ktrial", "test", "/cache/builds/p/bzImage"],
     ]
     assert called[0][3:] == [
-        "--accel", "tcg", "--suite", "xdp_multibuf", "-k", "test_grow[frame and 9000 and by and 1]",
+        "--accel", "tcg", "--suite", "xdp_multibuf", "--test", ONE.test,
     ]  # fmt: skip
 
 
@@ -126,7 +125,7 @@ def test_a_kernel_that_does_not_boot_needs_no_test(recorded, tmp_path):
     nothing = replace(ONE, test="", config=tmp_path / "c", base_image=None)
     _, called = recorded(script(nothing))
     assert [argv[:3] for argv in called] == [["ktrial", "test", "/cache/builds/p/bzImage"]]
-    assert "-k" not in called[0]
+    assert "--test" not in called[0]
     recorded(script(nothing), "hand")
     (guest,) = tmp_path.rglob("guest.sh")
     assert "pytest" not in guest.read_text()
@@ -141,28 +140,3 @@ def test_the_short_form_is_the_same_commands():
     lines = commands(ONE).splitlines()
     assert len(lines) == 3
     assert all(f"    {line}\n" in script(ONE) for line in lines)
-
-
-@pytest.mark.parametrize(
-    ("test", "expression"),
-    [
-        ("a/b.py::test_shrink", "test_shrink"),
-        ("a/b.py::test_shrink[9000-frags]", "test_shrink[9000-frags]"),
-        ("a/b.py::test_grow[frame=9000,by=1]", "test_grow[frame and 9000 and by and 1]"),
-        ("a/b.py::test_x[a and not b]", "test_x[a and b]"),
-    ],
-)
-def test_the_keyword_is_one_that_pytest_can_read(test, expression, tmp_path):
-    assert keyword(test) == expression
-    name = test.split("::")[1].partition("[")
-    arguments = f"@pytest.mark.parametrize('x', [1], ids=[{name[2][:-1]!r}])\n" if name[1] else ""
-    parameter = "x" if name[1] else ""
-    (tmp_path / "test_it.py").write_text(f"import pytest\n{arguments}def {name[0]}({parameter}): pass\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", keyword(test), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert "1 passed" in done.stdout, done.stdout + done.stderr
