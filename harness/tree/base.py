@@ -56,7 +56,10 @@ def _head(repository: Path, wanted: str) -> Base:
 
 
 def _uncommitted(repository: Path) -> str:
-    """A warning where the user may expect edits to be part of the base."""
+    """A warning where the user may expect edits to be part of the base.
+
+    As in the user's own `git status`, a clean filter of their configuration runs where a file's time stamp is new.
+    """
     done = git(repository, "status", "--porcelain", "-uno", check=False, deadline=_STATUS_DEADLINE)
     count = len(done.text.splitlines()) if done.ok else 0
     return f"; uncommitted changes to {count} files are left out" if count else ""

@@ -10,6 +10,8 @@ __all__ = ["FileDiff", "Hunk", "closest_place", "read_diff"]
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _PATH = re.compile(r"(?:---|\+\+\+) (?:[ab]/)?(.*?)(?:\t.*)?$")
+_CODE = 16  # votes of each character of a line that is in the file once; a blank line or a lone brace has one vote
+_COMPARED = 40  # lines of a hunk compared word by word with each line of the file
 _GIT = re.compile(r"diff --git a/(.*) b/(.*)$")
 
 
@@ -42,7 +44,8 @@ def read_diff(diff: bytes) -> tuple[FileDiff, ...]:
     """The files of a diff, in order; of a malformed one, as much as can be read."""
     lines = diff.decode("utf-8", "replace").split("\n")
     starts = [number for number, line in enumerate(lines) if _begins_file(lines, number)]
-    return tuple(_file(lines[begin:end]) for begin, end in zip(starts, [*starts[1:], len(lines)], strict=True))
+    ends = [*starts[1:], len(lines)]
+    return tuple(_file(lines[begin:end]) for begin, end in zip(starts, ends, strict=False))
 
 
 def _begins_file(lines: list[str], number: int) -> bool:
@@ -89,22 +92,42 @@ def _hunk(lines: list[str], start: int, number: int) -> Hunk:
 def closest_place(content: list[str], hunk: Hunk) -> tuple[int, int]:
     """(first line, how many lines match) of the place that is most like what the hunk expects; lines count from 1.
 
-    Lines of code vote for the place, blank lines and lone braces only break ties; then the nearest to the hunk's own
-    line number wins. Where nothing is alike, that line number itself, and 0.
+    Lines of code vote for the place, long and rare ones most; blank lines and lone braces only break ties, then the
+    nearest to the hunk's own line number wins. If no line is alike but for its indent, lines with mostly the same words
+    vote. Where nothing is alike, the hunk's line number itself, and 0.
     """
-    where: dict[str, list[int]] = {}
-    for number, line in enumerate(content):
-        where.setdefault(line, []).append(number)
-    votes: Counter[int] = Counter()
-    for offset, line in enumerate(hunk.before):
-        weight = 16 if re.search(r"\w", line) else 1
-        for number in where.get(line, ()):
-            votes[number - offset] += weight
     expected = max(hunk.start, 1) - 1
-    if not votes or max(votes.values()) < 16:
+    votes = _votes(content, hunk)
+    if not votes or max(votes.values()) < _CODE:
+        votes = _votes_of_words(content, hunk)
+    if not votes:
         return min(expected, max(len(content) - 1, 0)) + 1, 0
     best = max(votes, key=lambda place: (votes[place], -abs(place - expected)))
-    matching = sum(
-        0 <= best + offset < len(content) and content[best + offset] == line for offset, line in enumerate(hunk.before)
-    )
-    return max(best, 0) + 1, matching
+    place = max(best, 0)
+    return place + 1, sum(map(str.__eq__, content[best:] if best >= 0 else content, hunk.before[max(-best, 0) :]))
+
+
+def _votes(content: list[str], hunk: Hunk) -> Counter[int]:
+    """For each place, how many of the hunk's lines are there, whatever their indent."""
+    where: dict[str, list[int]] = {}
+    for number, line in enumerate(content):
+        where.setdefault(line.strip(), []).append(number)
+    votes: Counter[int] = Counter()
+    for offset, line in enumerate(hunk.before):
+        places = where.get(line.strip(), ())
+        weight = 1 + _CODE * len(line.strip()) // len(places) if places and re.search(r"\w", line) else 1
+        for number in places:
+            votes[number - offset] += weight + (content[number] == line)
+    return votes
+
+
+def _votes_of_words(content: list[str], hunk: Hunk) -> Counter[int]:
+    """For each place, how many lines share at least half of all their words with the hunk's."""
+    words = [frozenset(re.findall(r"\w+", line)) for line in content]
+    votes: Counter[int] = Counter()
+    for offset, line in enumerate(hunk.before[:_COMPARED]):
+        wanted = frozenset(re.findall(r"\w+", line))
+        if len(wanted) >= 2:
+            alike = (number for number, here in enumerate(words) if 2 * len(wanted & here) >= len(wanted | here))
+            votes.update(number - offset for number in alike)
+    return votes

@@ -68,9 +68,10 @@ class _Rejected:
 def refusal(attempt: Attempt, patch: Patch) -> ApplyError:
     """The error for a patch that git am refused."""
     files = read_diff(attempt.diff)
-    meaning = _meaning(attempt.said)
     try:
         _lay_out(attempt, files)
+        plain = _plain_errors(attempt)
+        meaning = _meaning(attempt.said + plain)
         if files and _applies(attempt, "--reverse"):
             return _already_there(attempt, patch, files)
         rejected = _rejected(attempt, files)
@@ -78,7 +79,7 @@ def refusal(attempt: Attempt, patch: Patch) -> ApplyError:
     finally:
         remove(attempt.scratch)
     if meaning and not any(entry.hunks for entry in rejected):
-        return _meant(attempt, patch, *meaning)
+        return _meant(attempt, patch, plain or attempt.said, *meaning)
     if not rejected:
         return _unexplained(attempt, patch)
     return _hunks_refused(attempt, patch, rejected, damaged)
@@ -104,18 +105,20 @@ def _meaning(said: str) -> tuple[str, str, str] | None:
     return None
 
 
-def _meant(attempt: Attempt, patch: Patch, where: str, what: str, hint: str) -> ApplyError:
+def _meant(attempt: Attempt, patch: Patch, said: str, where: str, what: str, hint: str) -> ApplyError:
     summary = f"{_named(patch)} {what}" + (f": {where}" if where else "")
-    return ApplyError(summary, detail=f"{_place(attempt, patch)}\n\n{_said(attempt)}", hint=hint)
+    return ApplyError(summary, detail=f"{_place(attempt, patch)}\n\n{_words(said)}", hint=hint)
 
 
 def _unexplained(attempt: Attempt, patch: Patch) -> ApplyError:
-    return ApplyError(f"{_named(patch)} is refused by git am", detail=f"{_place(attempt, patch)}\n\n{_said(attempt)}")
+    return ApplyError(
+        f"{_named(patch)} is refused by git am", detail=f"{_place(attempt, patch)}\n\n{_words(attempt.said)}"
+    )
 
 
-def _said(attempt: Attempt) -> str:
+def _words(said: str) -> str:
     """git's own words, without its advice on how to go on with an am that nobody can go on with."""
-    lines = [line for line in attempt.said.splitlines() if not line.startswith(("hint:", "Applying:"))]
+    lines = [line for line in said.splitlines() if not line.startswith(("hint:", "Applying:"))]
     advice = re.compile(r"When you have resolved|If you prefer to skip|To restore the original|To record the empty")
     return "git: " + "\n     ".join(line for line in lines if line.strip() and not advice.match(line))
 
@@ -155,7 +158,7 @@ def _three_way(attempt: Attempt) -> list[str]:
     conflicts = re.findall(r"^CONFLICT.*$", attempt.said, re.MULTILINE)
     if conflicts:
         return ["a 3-way merge from the blobs that the patch names ends in a conflict:\n" + "\n".join(conflicts)]
-    if "lacks the necessary blob" in attempt.said:
+    if re.search(r"lacking or useless|lacks (?:the )?necessary blob", attempt.said):
         return ["a 3-way merge was not possible: the tree does not have the blobs that the patch was made from"]
     return []
 
@@ -182,10 +185,7 @@ def _tree_lines(path: str, hunk: Hunk, content: list[str]) -> list[str]:
     """The tree's lines where the hunk belongs; `>` marks those that the hunk does not expect."""
     place, matching = closest_place(content, hunk)
     expected = set(hunk.before)
-    if matching:
-        head = f"the tree's {path} from line {place} ({matching} of {len(hunk.before)} lines as expected; > differs):"
-    else:
-        head = f"the tree's {path} has nothing like it; its lines from {place}:"
+    head = f"the tree's {path} from line {place} ({matching} of {len(hunk.before)} lines as expected; > differs):"
     begin, end = max(place - 1 - _AROUND, 0), place - 1 + min(len(hunk.before), _SHOWN_LINES) + _AROUND
     lines = [
         f"  {' ' if line in expected or not begin + _AROUND <= number < end - _AROUND else '>'} {number + 1:5} {line}"
@@ -226,6 +226,19 @@ def _git_apply(attempt: Attempt, *options: str) -> Completed:
         ("git", "apply", "--whitespace=nowarn", *options, "-"), cwd=attempt.scratch, env=env, deadline=60.0
     )
     return run(command, stdin=attempt.diff, check=False)
+
+
+def _plain_errors(attempt: Attempt) -> str:
+    """What git has against the patch before any 3-way merge, which am does not tell where it tries one."""
+    if not attempt.diff.strip():
+        return ""
+    env = {"GIT_INDEX_FILE": str(attempt.scratch.with_name("refused.index"))}
+    try:
+        git(attempt.repository, "read-tree", attempt.head, env=env)
+        check = ("apply", "--cached", "--check", "--whitespace=nowarn", "-")
+        return git(attempt.repository, *check, stdin=attempt.diff, env=env, check=False).tail()
+    finally:
+        Path(env["GIT_INDEX_FILE"]).unlink(missing_ok=True)
 
 
 def _applies(attempt: Attempt, option: str) -> bool:

@@ -13,9 +13,9 @@ always a new file, never a rewritten one.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,8 @@ __all__ = ["OLD", "base_source", "discard", "freshen", "patched_source"]
 OLD = 1577836800  # 2020-01-01 00:00 UTC, seconds; older than any object that will ever be compiled
 
 _NEEDED = 2 << 30  # bytes: a kernel's files take 1.6 GB
+_NONE = b"000000"
+_FILE_MODES = (b"100644", b"100755", b"120000")  # git's; leaves out submodules
 _COPY_DEADLINE = 3600.0  # seconds
 
 
@@ -96,9 +98,10 @@ def _files(directory: Path) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _Change:
-    """One path that differs. mode, blob: of the new file; mode `000000` where it is gone. path: as bytes on disk."""
+    """One path that differs (as on disk). was, mode: git's, old and new; `000000` for none. blob: of the new file."""
 
     path: bytes
+    was: bytes
     mode: bytes
     blob: bytes
 
@@ -148,8 +151,8 @@ def _changes(repository: Path, old: str, new: str) -> tuple[_Change, ...]:
     fields = raw.split(b"\0")
     changes = []
     for header, path in zip(fields[0:-1:2], fields[1::2], strict=True):
-        _, mode, _, blob, _ = header.split(b" ")
-        changes.append(_Change(path=path, mode=mode, blob=blob))
+        was, mode, _, blob, _ = header.lstrip(b":").split(b" ")
+        changes.append(_Change(path=path, was=was, mode=mode, blob=blob))
     return tuple(changes)
 
 
@@ -157,12 +160,12 @@ def _replace(repository: Path, directory: Path, changes: tuple[_Change, ...]) ->
     """Make a hard-linked copy of the base differ from it. First all removals: a folder may make way for a file."""
     root = os.fsencode(directory)
     for change in changes:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if change.was in _FILE_MODES:
             os.unlink(os.path.join(root, change.path))  # noqa: PTH108, PTH118  # a path may be no UTF-8
-        if change.mode == b"000000":
+        if change.mode == _NONE:
             _remove_empty(root, os.path.dirname(change.path))  # noqa: PTH120
     for change in changes:
-        if change.mode in (b"100644", b"100755", b"120000"):
+        if change.mode in _FILE_MODES:
             _write(repository, os.path.join(root, change.path), change)  # noqa: PTH118
 
 
@@ -193,10 +196,12 @@ def freshen(source: Source, applied: Applied) -> None:
 
     Only files of the source's own are touched, never one that shares its contents with the base's source.
     """
+    # The clock's own time: what the kernel would stamp may lie some ms back, no later than an object made just now.
+    now = time.time_ns()
     for name in applied.changed:
         path = source.directory / name
         if path.is_symlink() or (path.is_file() and path.stat().st_nlink == 1):
-            os.utime(path, follow_symlinks=False)
+            os.utime(path, ns=(now, now), follow_symlinks=False)
 
 
 def discard(source: Source) -> None:
