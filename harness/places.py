@@ -11,7 +11,7 @@ __all__ = ["cache_dir", "configs_dir", "packages_file", "runs_dir", "suites_dir"
 
 
 def _shipped(name: str) -> Path:
-    """A top-level folder or file of the project: beside `harness/` in a checkout, in `harness/_data/` once installed."""
+    """A top-level part of the project: beside `harness/` in a checkout, in `harness/_data/` once installed."""
     here = Path(__file__).resolve().parent
     installed = here / "_data" / name
     return installed if installed.exists() else here.parent / name
