@@ -193,11 +193,17 @@ def _lost(losses: Sequence[tuple[Request, Loss]], mend: tuple[Addition, ...] | N
     first = losses[0][1]
     count = f"{len(losses)} settings do" if len(losses) > 1 else f"CONFIG_{first.symbol}={first.wanted} does"
     lines = [_described(request, loss) for request, loss in losses]
-    conflict = first.reason is Reason.CONFLICT
+    if first.reason is Reason.CONFLICT:
+        return ConfigError(
+            f"fragments in conflict over CONFIG_{first.symbol}: {first.text}",
+            detail="\n".join(lines),
+            hint="drop one of the two lines, or mark one optional with `# ?`",
+        )
+    reasons = ", ".join(dict.fromkeys(loss.reason for _, loss in losses))
     return ConfigError(
-        "fragments in conflict: " + first.text if conflict else f"{count} not take in this kernel: {first.reason}",
-        detail="\n".join(lines),
-        hint="drop one of the two lines, or mark one optional with `# ?`" if conflict else _hint(losses, mend, reply),
+        f"{count} not take in this kernel: {reasons}",
+        detail="\n".join(lines + [f"would help: {addition}  [{addition.place}]" for addition in mend or ()]),
+        hint=_hint(losses, mend, reply),
     )
 
 
@@ -209,12 +215,13 @@ def _described(request: Request, loss: Loss) -> str:
 
 
 def _hint(losses: Sequence[tuple[Request, Loss]], mend: tuple[Addition, ...] | None, reply: Answer) -> str:
+    """One line: what to add, as far as adding helps."""
     if not mend:
         return reply.failure or "no addition was found that mends it: change the line, or mark it optional with `# ?`"
-    lines = "\n".join(f"{addition}{f'  [{addition.place}]' if addition.place else ''}" for addition in mend)
+    added = " ".join(map(str, mend))
     rest = [loss.symbol for _, loss in losses if loss.symbol not in reply.mended]
-    others = f"\nfor {', '.join(rest)}: change the line, or mark it optional with `# ?`" if rest else ""
-    return f"add to a fragment (tried with the kernel's own olddefconfig):\n{lines}{others}"
+    others = f"; change the line for {', '.join(rest)}, or mark it optional with `# ?`" if rest else ""
+    return f"add to a fragment (tried with the kernel's own olddefconfig): {added}{others}"
 
 
 def _kept_at(key: str, bench: Bench, fragments: Sequence[Fragment]) -> Path:
