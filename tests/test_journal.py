@@ -1,0 +1,109 @@
+"""What became of each test, from the workers' journal and the guests' ends together. No guest is booted."""
+
+import json
+
+import pytest
+
+from harness import record
+from harness.machine.journal import collect, finished_tests, read_journal
+from harness.machine.model import Accelerator, BootEnd, BootRecord
+from harness.results import Outcome
+from harness.splats import find_splats
+
+WARNING = """[    9.012345] ------------[ cut here ]------------
+[    9.012345] WARNING: CPU: 0 PID: 1 at net/core/xdp.c:42 xdp_planted+0x10/0x20
+[    9.012345] RIP: 0010:xdp_planted+0x10/0x20
+[    9.012345] Call Trace:
+[    9.012345]  xdp_outer+0x10/0x20
+[    9.012345] ---[ end trace 0000000000000000 ]---"""
+
+
+def boot(folder, name="000", end=BootEnd.CLEAN, running="", last="", console=""):
+    values = BootRecord(name, end, "why it ended", Accelerator.TCG, 5.0, 9.0, running, last, 0)
+    (folder / name).mkdir(parents=True)
+    (folder / name / "console.log").write_text(console)
+    record.save(folder / name / "boot.json", values)
+
+
+def finished(test, outcome="passed", **more):
+    event = {"event": "finished", "test": test, "outcome": outcome, "reason": "", "details": "", "seconds": 0.1}
+    return {**event, "log": "", "before": "", "boot": "000", "worker": "gw0", **more}
+
+
+def gone(test):
+    return {"event": "gone", "test": test, "worker": "gw0"}
+
+
+def gather(boots, *events):
+    return collect("patched", events, boots, find_splats, attempt=1, seconds=9.0)
+
+
+def test_a_warning_in_a_tests_own_log_fails_it_though_its_assertions_held(tmp_path):
+    boot(tmp_path)
+    (result,) = gather(tmp_path, finished("s/t.py::a", log=WARNING)).results
+    assert result.outcome is Outcome.FAILED
+    assert result.reason.startswith("kernel log: WARNING")
+    assert result.splats[0].function == "xdp_planted"
+
+
+def test_what_the_kernel_says_between_two_tests_belongs_to_the_one_before(tmp_path):
+    boot(tmp_path)
+    first, second = gather(tmp_path, finished("s/t.py::a"), finished("s/t.py::b", before=WARNING)).results
+    assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.PASSED)
+
+
+def test_what_it_says_after_the_last_test_belongs_to_that(tmp_path):
+    boot(tmp_path)
+    down = {"event": "node-down", "worker": "gw0", "error": "", "after": WARNING, "boot": "000"}
+    (result,) = gather(tmp_path, finished("s/t.py::a"), down).results
+    assert result.outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [
+        (BootEnd.PANIC, Outcome.CRASHED),
+        (BootEnd.RESET, Outcome.CRASHED),
+        (BootEnd.POWERED_OFF, Outcome.CRASHED),
+        (BootEnd.OUT_OF_MEMORY, Outcome.CRASHED),
+        (BootEnd.TEST_TIMEOUT, Outcome.TIMED_OUT),
+        (BootEnd.LOST, Outcome.LOST),
+    ],
+)
+def test_the_guests_end_says_what_became_of_the_test_that_ran(tmp_path, end, outcome):
+    boot(tmp_path, end=end, running="s/t.py::a")
+    (result,) = gather(tmp_path, gone("s/t.py::a")).results
+    assert (result.outcome, result.reason) == (outcome, "why it ended")
+
+
+def test_a_crashed_test_carries_the_console_from_its_own_beginning(tmp_path):
+    console = "[ 1.0] boot\n[ 2.0] ktrial: begin 9 s/t.py::a\n[ 3.0] Kernel panic - not syncing: oh\n"
+    boot(tmp_path, end=BootEnd.PANIC, running="s/t.py::a", console=console)
+    (result,) = gather(tmp_path, gone("s/t.py::a")).results
+    assert result.log == "[ 3.0] Kernel panic - not syncing: oh"
+
+
+def test_a_test_that_never_began_is_lost_and_the_one_before_is_blamed(tmp_path):
+    boot(tmp_path, end=BootEnd.PANIC, last="s/t.py::a")
+    first, second = gather(tmp_path, finished("s/t.py::a"), gone("s/t.py::b")).results
+    assert (first.outcome, second.outcome) == (Outcome.CRASHED, Outcome.LOST)
+    assert first.reason == "right after the test: why it ended"
+
+
+def test_a_gateway_that_was_killed_leaves_a_lost_test(tmp_path):
+    (tmp_path / "000").mkdir()
+    (result,) = gather(tmp_path, gone("s/t.py::a")).results
+    assert result.outcome is Outcome.LOST
+
+
+def test_a_journal_that_a_kill_cut_short_is_read_up_to_there(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    path.write_text(json.dumps(finished("s/t.py::a")) + "\n" + '{"event": "finis')
+    assert finished_tests(read_journal(path)) == {"s/t.py::a"}
+
+
+def test_a_long_name_is_found_by_what_the_console_shows_of_it(tmp_path):
+    name = "s/t.py::test[" + "x" * 2000 + "]"
+    boot(tmp_path, end=BootEnd.PANIC, running=name[:700])
+    (result,) = gather(tmp_path, gone(name)).results
+    assert result.outcome is Outcome.CRASHED
