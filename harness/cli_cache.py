@@ -23,7 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="List what the cache holds, and mak
 
 _FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)B?", re.IGNORECASE)
-_KEY_LENGTH = 24
+_DIGEST = re.compile(r"([0-9a-f]{16})[0-9a-f]{16,}(.*)")
 _DAY = 86400
 
 
@@ -46,7 +46,7 @@ def list_(json: Annotated[bool, typer.Option("--json", help="Print the list as J
     if held:
         table = plain_table("what", "size", "last used", "key")
         for entry in held:
-            table.add_row(entry.kind, gigabytes(entry.size), _used(entry), escape(entry.key[:_KEY_LENGTH]))
+            table.add_row(entry.kind, gigabytes(entry.size), _used(entry), escape(_name(entry.key)))
         console.print(table)
     console.print(f"{gigabytes(sum(entry.size for entry in held))} in {cache_dir()}", soft_wrap=True)
 
@@ -64,6 +64,12 @@ def prune_(
     typer.echo(f"{gigabytes(sum(entry.size for entry in removed))} removed, {gigabytes(left)} left in {cache_dir()}")
     if left > limit:
         typer.echo("the rest is in use: end the runs that use it, and prune again")
+
+
+def _name(key: str) -> str:
+    """An entry's name, with a digest shortened."""
+    match = _DIGEST.fullmatch(key)
+    return f"{match[1]}{match[2]}" if match else key
 
 
 def _used(entry: CacheEntry) -> str:

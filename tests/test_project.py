@@ -8,6 +8,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import typer
+
+from harness.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -100,6 +103,29 @@ def test_documents_link_to_headings_that_exist():
             if heading and not re.match(r"[a-z]+:", target) and heading not in headings(page):
                 broken.append(f"{name}: {target}")
     assert not broken, "\n".join(broken)
+
+
+def commands_in(page):
+    """Every `ktrial ...` command of a page: indented lines of examples, and code within sentences."""
+    text = re.sub(r"(?m)^    .*\| (ktrial .*)$", r"    \1", text_of(page))
+    for line in re.findall(r"(?m)^ {4}(ktrial .*)$", text) + re.findall(r"`(ktrial [^`]*)`", text):
+        yield line.partition(" #")[0].partition(" < ")[0].split()[1:]
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/using.md", "docs/run-folder.md", "docs/suites.md", "examples/README.md"]
+)
+def test_commands_in_the_documents_exist_with_their_options(page):
+    root = typer.main.get_command(app)
+    for words in commands_in(page):
+        command = root
+        while words and hasattr(command, "commands") and not words[0].startswith("-"):
+            assert words[0] in command.commands, f"{page}: ktrial has no command {words[0]}"
+            command = command.commands[words.pop(0)]
+        known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        known |= {"--help", "--install-completion"}
+        asked = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+        assert asked <= known, f"{page}: ktrial {command.name} has no {asked - known}"
 
 
 def headings(page):
