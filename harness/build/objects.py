@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import time
 from pathlib import Path
 
 from harness.build.store import Entry, link_or_copy
@@ -17,13 +19,15 @@ __all__ = ["borrow", "discard", "lend"]
 LINKED = ("vmlinux", "vmlinux.o", "vmlinux.unstripped")
 # Passing steps of scripts/link-vmlinux.sh, made anew by every link.
 PASSING = ".tmp_vmlinux*"
+# A dependency of Kbuild's `.foo.o.cmd` files outside the tree.
+HOST_FILE = re.compile(rb"(?<=\s)/usr/[^\s:)\\]+")
 
 
 def lend(place: Entry, source: Path) -> None:
     """Prepare a finished object folder to be started from.
 
-    Every object gets one time stamp, just after the newest source file's. Objects are then older than whatever a
-    series changes, even where the changed files were written while these objects were still being compiled.
+    All in it gets one time stamp, just after the newest file it was made from. It is then older than whatever a
+    series changes, even where the changed files were written before, or while, these objects were compiled.
     """
     for passing in place.objects.glob(PASSING):
         passing.unlink()
@@ -32,9 +36,9 @@ def lend(place: Entry, source: Path) -> None:
             # Not `replace` over it: a rename between two names of one file does nothing.
             (place.directory / name).unlink(missing_ok=True)
             (place.objects / name).rename(place.directory / name)
-    stamp = _newest(source) + 1_000_000_000
-    for folder, _, names in os.walk(place.objects):
-        for name in names:
+    stamp = min(time.time_ns(), max(_newest(source), _newest_of_host(place.objects)) + 1_000_000_000)
+    for folder, _, names in os.walk(place.objects, topdown=False):
+        for name in (*names, "."):
             os.utime(Path(folder) / name, ns=(stamp, stamp), follow_symlinks=False)
     for name in LINKED:
         if (place.directory / name).exists():
@@ -61,6 +65,21 @@ def discard(place: Entry) -> None:
         if folder.exists():
             shutil.rmtree(folder)
     place.borrowed.unlink(missing_ok=True)
+
+
+def _newest_of_host(objects: Path) -> int:
+    """The newest modification time among this machine's own headers that host programs (objtool) were made from."""
+    names: set[bytes] = set()
+    for path in objects.rglob(".*.cmd"):
+        names.update(HOST_FILE.findall(path.read_bytes()))
+    return max((status.st_mtime_ns for name in names if (status := _status(name))), default=0)
+
+
+def _status(name: bytes) -> os.stat_result | None:
+    try:
+        return Path(os.fsdecode(name)).stat()
+    except OSError:
+        return None
 
 
 def _newest(source: Path) -> int:
