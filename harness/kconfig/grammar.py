@@ -115,7 +115,7 @@ class KernelKconfig(kconfiglib.Kconfig):  # type: ignore[misc]
     _parsing = True
 
     def __init__(self, filename: str = "Kconfig") -> None:
-        super().__init__(filename, warn=False, suppress_traceback=True)
+        super().__init__(filename, warn=False)
         self._parsing = False
 
     def _open(self, filename: str, mode: str) -> IO[str]:
