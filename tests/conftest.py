@@ -1,0 +1,74 @@
+"""What several test files share: skipping loudly, and `ktrial` as its users run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+NEEDED = {
+    "vm": ("qemu-system-x86_64", "bwrap"),
+    "kernel": ("make", "gcc", "bwrap", "pahole"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark, programs in NEEDED.items():
+            missing = [program for program in programs if shutil.which(program) is None]
+            if missing and item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=f"NOT TESTED: {', '.join(missing)} not installed"))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A `ktrial` that came to its end. result: of --json, where it was asked for."""
+
+    status: int
+    output: str
+    errors: str
+    result: dict[str, Any] | None
+
+
+class Ktrial:
+    """Runs `ktrial` in a process of its own, with the user's cache and runs of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": str(PROJECT),
+            "KTRIAL_RUNS": str(folder / "runs"),
+            "NO_COLOR": "1",
+            "COLUMNS": "160",
+        }
+
+    def argv(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "harness.cli", *arguments]
+
+    def __call__(self, *arguments: str, stdin: bytes = b"", timeout: float = 3000) -> Ended:
+        done = subprocess.run(
+            self.argv(*arguments), input=stdin, capture_output=True, env=self.environment, timeout=timeout, check=False
+        )
+        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode(), None)
+
+    def run(self, series: str, *arguments: str, **more: Any) -> Ended:
+        """`ktrial run` on the packaged 6.12, with its result."""
+        out = self.folder / f"{Path(series).stem}.json"
+        common = ("--tree", "debian:6.12", "--accel", "tcg", "--json", str(out))
+        done = self("run", str(PROJECT / "examples" / series), *common, *arguments, **more)
+        result = json.loads(out.read_bytes()) if out.exists() else None
+        return Ended(done.status, done.output, done.errors, result)
+
+
+@pytest.fixture(scope="session")
+def ktrial(tmp_path_factory: pytest.TempPathFactory) -> Ktrial:
+    return Ktrial(tmp_path_factory.mktemp("ktrial"))

@@ -1,0 +1,121 @@
+"""Guests under tests that take them down in every way there is: the one at fault pays, the others do not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.compare import Change, compare
+from harness.machine.model import Accelerator, Deadlines, GuestSpec
+from harness.machine.session import Session, run_sessions
+from harness.results import Outcome
+from harness.splats import find_splats
+
+pytestmark = [pytest.mark.kernel, pytest.mark.vm]
+
+ROOT = Path(__file__).parent / "data" / "vm_suite"
+
+
+@pytest.fixture(scope="module")
+def image(ktrial):
+    """The base kernel of the examples, from the cache or built."""
+    result = ktrial.run("clean-feature.mbox", "--test", "none", "--reruns", "0").result
+    return next(Path(kernel["directory"]) / "bzImage" for kernel in result["kernels"] if kernel["side"] == "base")
+
+
+def session(image, folder, **more):
+    deadlines = Deadlines(boot=60, test=10, session=900, scale=4)
+    guest = GuestSpec(image, folder, Accelerator.TCG, memory_mib=512, deadlines=deadlines)
+    return Session("base", guest, ROOT, (ROOT / "crashers",), folder, **more)
+
+
+@pytest.fixture(scope="module")
+def crashed(image, tmp_path_factory):
+    (results,) = run_sessions([session(image, tmp_path_factory.mktemp("crashed"))], find_splats)
+    return results
+
+
+def of(results, name):
+    (result,) = (result for result in results.results if result.test.endswith(f"::{name}"))
+    return result
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "reason"),
+    [
+        ("test_passes", Outcome.PASSED, ""),
+        ("test_fails", Outcome.FAILED, "AssertionError: a frame of 60 bytes was padded"),
+        ("test_skips", Outcome.SKIPPED, "no such feature"),
+        ("test_is_expected_to_fail", Outcome.XFAILED, "known"),
+        ("test_panics", Outcome.CRASHED, "Kernel panic - not syncing: sysrq triggered crash"),
+        ("test_powers_off", Outcome.CRASHED, "the guest powered off while the test ran"),
+        ("test_resets", Outcome.CRASHED, "the guest reset without a word"),
+        ("test_hangs", Outcome.TIMED_OUT, "not done 4 s after its start"),
+        ("test_eats_all_memory", Outcome.CRASHED, "the guest ran out of memory and killed the test"),
+        ("test_passes_with_a_warning_in_the_kernel_log", Outcome.FAILED, "kernel log: WARNING in xdp_planted"),
+        ("test_comes_last", Outcome.PASSED, ""),
+    ],
+)
+def test_each_end_of_a_guest_costs_the_test_at_fault_alone(crashed, name, outcome, reason):
+    result = of(crashed, name)
+    assert (result.outcome, result.reason) == (outcome, reason)
+
+
+def test_a_panics_trace_is_attached_to_the_test_that_ran(crashed):
+    result = of(crashed, "test_panics")
+    assert "sysrq_handle_crash" in result.log
+    assert result.splats
+
+
+def test_the_whole_console_of_every_boot_is_kept(crashed):
+    for boot in crashed.boots:
+        assert "Linux version" in Path(boot.console).read_text(errors="replace")
+
+
+def test_a_session_that_was_killed_only_runs_what_is_left(image, tmp_path):
+    first = session(image, tmp_path, only=("crashers/test_crashers.py::test_passes",))
+    run_sessions([first], find_splats)
+    events = []
+    both = ("crashers/test_crashers.py::test_passes", "crashers/test_crashers.py::test_skips")
+    (results,) = run_sessions([replace(first, only=both)], find_splats, lambda _, event: events.append(event))
+    assert [event["test"] for event in events if event["event"] == "started"] == [both[1]]
+    assert {result.test for result in results.results} == set(both)
+
+
+def test_a_qemu_that_is_killed_is_our_machines_fault(image, tmp_path):
+    import threading
+
+    def kill_qemu():
+        import os
+        import signal
+        import time
+
+        for _ in range(600):
+            console = tmp_path / "boots" / "000" / "console.log"
+            if console.exists() and b"ktrial: begin" in console.read_bytes():
+                for process in Path("/proc").glob("[0-9]*"):
+                    try:
+                        words = (process / "cmdline").read_bytes()
+                        group = (process / "mountinfo").read_bytes()
+                    except OSError:
+                        continue
+                    if words.startswith(b"qemu-system") and str(tmp_path).encode() in group:
+                        os.kill(int(process.name), signal.SIGKILL)
+                return
+            time.sleep(0.1)
+
+    killer = threading.Thread(target=kill_qemu)
+    killer.start()
+    only = ("crashers/test_crashers.py::test_eats_all_memory",)
+    (results,) = run_sessions([session(image, tmp_path, only=only)], find_splats)
+    killer.join()
+    assert [result.outcome for result in results.results] == [Outcome.LOST]
+
+
+def test_the_same_kernel_twice_raises_nothing(image, tmp_path):
+    only = ("test_passes", "test_skips", "test_fails", "test_is_expected_to_fail", "test_comes_last")
+    names = tuple(f"crashers/test_crashers.py::{name}" for name in only)
+    sides = [session(image, tmp_path / side, only=names) for side in ("a", "b")]
+    base, patched = run_sessions([sides[0], replace(sides[1], side="patched")], find_splats)
+    changes = {test.change for test in compare(base, patched).tests}
+    assert changes <= {Change.SAME, Change.STILL_FAILING}

@@ -1,0 +1,151 @@
+"""Whole trials of the example series, on a kernel that is really built and really booted."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+from conftest import PROJECT
+
+from harness.report.json import schema
+
+pytestmark = [pytest.mark.kernel, pytest.mark.vm]
+
+
+@pytest.fixture(scope="session")
+def clean(ktrial):
+    """The clean series, its whole suite on both sides."""
+    return ktrial.run("clean-feature.mbox")
+
+
+@pytest.fixture(scope="session")
+def broken(ktrial):
+    """The series that breaks shrinking."""
+    return ktrial.run("breaks-shrink.mbox", "-k", "test_adjust_tail", "--reruns", "1")
+
+
+def outcomes(side):
+    counts = {}
+    for result in side["results"]:
+        counts[result["outcome"]] = counts.get(result["outcome"], 0) + 1
+    return counts
+
+
+def left_behind(ktrial):
+    """Processes that mention this test's folder, and what is in the cache that only a running trial needs."""
+    mine = str(ktrial.folder)
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        if mine in words and process.name != str(os.getpid()):
+            found.append(words)
+    return found
+
+
+def test_a_clean_series_is_no_regression(clean):
+    assert clean.status == 0, clean.output + clean.errors
+    assert clean.result["verdict"]["kind"] == "no-regression"
+    assert clean.output.startswith("no regression:")
+
+
+def test_every_test_passes_on_both_sides_of_it_in_one_attempt(clean):
+    for side in ("base", "patched"):
+        counts = outcomes(clean.result[side])
+        assert counts.keys() <= {"passed", "skipped"}, counts
+        assert counts["passed"] > 300
+        assert [boot["end"] for boot in clean.result[side]["boots"]] == ["clean"]
+
+
+def test_its_result_is_valid_under_the_published_schema(clean):
+    jsonschema.validate(clean.result, schema())
+
+
+def test_the_series_that_breaks_shrinking_is_a_regression_in_shrinking(broken):
+    assert broken.status == 1, broken.output + broken.errors
+    changed = [test for test in broken.result["comparison"]["tests"] if test["change"] == "regression"]
+    assert changed
+    assert all("shrink" in test["test"] for test in changed[:3])
+    assert broken.output.startswith("REGRESSION:")
+
+
+def test_every_blamed_test_was_repeated_on_both_sides(broken):
+    for test in broken.result["comparison"]["tests"]:
+        if test["blamed"]:
+            assert test["base_outcomes"] == ["passed"] * 2
+            assert test["patched_outcomes"] == ["failed"] * 2
+
+
+def test_the_commands_that_are_printed_reproduce_it(broken, ktrial):
+    commands = [line.strip() for line in broken.output.splitlines() if line.strip().startswith("ktrial test ")]
+    base, patched = (subprocess.run(["sh", "-c", f"set -- {line}; printf '%s\\n' \"$@\""], capture_output=True, text=True, check=True).stdout.splitlines() for line in commands)  # fmt: skip  # noqa: E501
+    assert ktrial(*base[1:]).status == 0
+    assert ktrial(*patched[1:]).status == 1
+
+
+def test_a_second_run_builds_nothing(broken, ktrial):
+    again = ktrial.run("breaks-shrink.mbox", "--test", "xdp_multibuf/test_frames.py::test_no_such", "--reruns", "0")
+    assert [kernel["reused"] for kernel in again.result["kernels"]] == [True, True]
+
+
+def test_nothing_tested_is_never_called_good(ktrial, broken):
+    again = ktrial.run("breaks-shrink.mbox", "--test", "xdp_multibuf/test_frames.py::test_no_such", "--reruns", "0")
+    assert again.status == 7, again.output
+
+
+def test_a_series_that_does_not_build_names_the_patch_the_file_and_the_line(ktrial, clean):
+    done = ktrial.run("does-not-build.mbox")
+    assert done.status == 5, done.output + done.errors
+    failure = done.result["failure"]
+    assert "patch 2/3" in failure["summary"]
+    assert "net/core/" in failure["summary"] + failure["detail"]
+
+
+def test_a_series_that_does_not_apply_names_the_patch_and_shows_the_tree(ktrial):
+    done = ktrial.run("does-not-apply.mbox")
+    assert done.status == 3, done.output + done.errors
+    assert "2/2" in done.result["failure"]["summary"]
+    assert done.result["verdict"]["kind"] == "does-not-apply"
+
+
+def test_a_killed_run_goes_on_and_ends_as_it_would_have(ktrial, broken):
+    out = ktrial.folder / "killed"
+    options = ("--tree", "debian:6.12", "--accel", "tcg", "--out", str(out), "-k", "test_shrink", "--reruns", "1")
+    argv = ktrial.argv("run", str(PROJECT / "examples" / "breaks-shrink.mbox"), *options)
+    for seconds in (2.0, 12.0, 20.0):
+        process = subprocess.Popen(argv, env=ktrial.environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        wait_for_nothing(ktrial)
+        argv = ktrial.argv("run", "--resume", str(out))
+    done = ktrial("run", "--resume", str(out))
+    assert done.status == 1, done.output + done.errors
+    assert done.output.startswith("REGRESSION:")
+    wait_for_nothing(ktrial)
+
+
+def wait_for_nothing(ktrial):
+    for _ in range(100):
+        if not (left := left_behind(ktrial)):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"left running: {left}")
+
+
+def test_an_interrupted_run_ends_everything_and_says_how_to_go_on(ktrial, broken):
+    out = ktrial.folder / "interrupted"
+    options = ("--tree", "debian:6.12", "--accel", "tcg", "--out", str(out), "-k", "test_shrink")
+    argv = ktrial.argv("run", str(PROJECT / "examples" / "breaks-shrink.mbox"), *options)
+    process = subprocess.Popen(argv, env=ktrial.environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    time.sleep(12)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"--resume" in errors
+    wait_for_nothing(ktrial)
