@@ -216,6 +216,14 @@ def test_a_message_line_that_looks_like_a_separator_does_not_split_a_quoted_mail
     assert "\nFrom ada Mon Sep 17 10:00:00 2001\n>From me\n" in body
 
 
+def test_a_message_line_that_looks_like_a_separator_does_not_split_a_bare_message(tree: Path, tmp_path: Path) -> None:
+    line = b"From ada@example.org Mon Sep 17 10:00:00 2001\n"
+    mail = kernel.mail(NEW_FILE).split(b"\n", 1)[1].replace(b"Why.\n", b"Why.\n\n" + line + b">From me\n")
+    value = apply(tree, kernel.series_of([altered(kernel.patch(b"x\n" + mail), mail=mail)]), tmp_path / "run")
+    body = kernel.git(applied_repository(tmp_path / "run"), "log", "-1", "--format=%B", value.commit)
+    assert f"\n{line.decode()}>From me\n" in body
+
+
 def test_a_series_without_patches_leaves_the_base(tree: Path, tmp_path: Path) -> None:
     value = apply(tree, kernel.series_of([]), tmp_path / "run")
     assert (value.commit, value.tree_id, value.changed) == (value.base.commit, value.base.tree_id, ())

@@ -24,6 +24,7 @@ __all__ = ["applied_repository", "apply_series"]
 
 _KEPT_BY = "refs/heads/series"
 _NOTHING = b"!/*\n"  # sparse-checkout pattern: leave every file out
+_SEPARATOR = f"From {WHO} Mon Sep 17 00:00:00 2001\n".encode()
 _UNDATED = b"Wed, 01 Jan 2020 00:00:00 +0000"
 _AM = (
     "am",
@@ -181,15 +182,23 @@ def _refused(desk: _Desk, head: str, patch: Patch, before: int, am: Completed, c
 
 
 def _mail(patch: Patch) -> bytes:
-    """The patch for `git am`, with a date that it can read: git refuses a mail over a bad one, and an undated one would
-    get the present time, so another commit id at each run."""
-    head, gap, body = patch.mail.partition(b"\n\n")
+    """The patch for `git am` as a mailbox of one message, with a date that it can read."""
+    return _dated(patch.mail if patch.mail.startswith(b"From ") else _in_mailbox(patch.mail))
+
+
+def _in_mailbox(message: bytes) -> bytes:
+    """A bare message as a mailbox (mboxrd): a line of it that looks like a separator must not make two of it."""
+    return _SEPARATOR + re.sub(rb"^(>*From )", rb">\1", message, flags=re.MULTILINE)
+
+
+def _dated(mail: bytes) -> bytes:
+    """A mail with a date: git refuses a bad one, and for none takes the present time, so another commit each run."""
+    head, gap, body = mail.partition(b"\n\n")
     match = re.search(rb"^Date:[ \t]*(.*(?:\n[ \t].*)*)$", head, re.MULTILINE | re.IGNORECASE)
     if match and _is_date(match[1]):
-        return patch.mail
+        return mail
     dated = head if not match else head[: match.start()] + head[match.end() + 1 :]
-    lead = b"" if dated.startswith(b"From ") else f"From {WHO} Mon Sep 17 00:00:00 2001\n".encode()
-    return lead + dated.rstrip(b"\n") + b"\nDate: " + _UNDATED + gap + body
+    return dated.rstrip(b"\n") + b"\nDate: " + _UNDATED + gap + body
 
 
 def _is_date(text: bytes) -> bool:

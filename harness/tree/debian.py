@@ -60,31 +60,22 @@ def _repository(package: str, version: str, say: Callable[[str], None], tarball:
     """The cached repository of one version of a package; `tarball` is asked, for a scratch folder, only if needed."""
     target = _home() / f"{package}_{re.sub(r'[^A-Za-z0-9.+~-]', '_', version)}.git"
 
-    def make(partial: Path) -> None:
+    def make(scratch: Path) -> Path:
         began = time.monotonic()
-        _check_room(partial, package)
-        fetched = partial / "fetched"
+        _check_room(scratch, package)
+        fetched = scratch / "fetched"
         fetched.mkdir()
         source = tarball(fetched)
         say(f"Unpacking {package} {version} into a git repository (once; about half a minute)")
-        repository = partial / "repository"
+        repository = scratch / "repository"
         repository.mkdir()
         message = f"{package} {version}\n\nThe files of Debian's {package}.tar.xz.\n"
         import_tarball(source, repository, message, lambda count: say(f"Unpacking {package}: {count} files"))
-        _unwrap(partial)
         say(f"Unpacked {package} {version} in {time.monotonic() - began:.0f} s")
+        return repository
 
     make_once(target, make, lambda: say(f"Waiting for another ktrial that unpacks {package} {version}"))
     return target
-
-
-def _unwrap(partial: Path) -> None:
-    """Leave only the repository's own files in `partial`."""
-    shutil.rmtree(partial / "fetched")
-    repository = partial / "repository"
-    for entry in list(repository.iterdir()):
-        entry.rename(partial / entry.name)
-    repository.rmdir()
 
 
 def _home() -> Path:

@@ -18,11 +18,12 @@ def lock_file(target: Path) -> Path:
     return target.with_name(target.name + ".lock")
 
 
-def make_once(target: Path, make: Callable[[Path], None], waiting: Callable[[], None] | None = None) -> bool:
-    """Have the directory `target`, made by `make(partial)` if it is not there yet; True where it was made now.
+def make_once(target: Path, make: Callable[[Path], Path], waiting: Callable[[], None] | None = None) -> bool:
+    """Have the directory `target`, made by `make(scratch)` if it is not there yet; True where it was made now.
 
-    `make` is given an empty directory beside the target, which becomes the target by one rename. A kill in between
-    leaves a `.partial` that the next call removes. The target's own mtime is its last use, for pruning.
+    `make` is given an empty scratch directory beside the target; the directory in it that it returns becomes the target
+    by one rename, the rest is removed. A kill in between leaves a `.partial` that the next call removes. The target's
+    own mtime is its last use, for pruning.
     waiting: called once where another run is making it.
     """
     if target.is_dir():
@@ -36,16 +37,14 @@ def make_once(target: Path, make: Callable[[Path], None], waiting: Callable[[], 
         return missing
 
 
-def _make(target: Path, make: Callable[[Path], None]) -> None:
+def _make(target: Path, make: Callable[[Path], Path]) -> None:
     partial = target.with_name(target.name + ".partial")
     remove(partial)
     partial.mkdir(parents=True)
     try:
-        make(partial)
-        partial.rename(target)
-    except BaseException:
+        make(partial).rename(target)
+    finally:
         remove(partial)
-        raise
 
 
 def touch(directory: Path) -> None:

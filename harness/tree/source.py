@@ -49,10 +49,10 @@ def base_source(repository: Path, base: Base, say: Callable[[str], None] | None 
     target = cache_dir() / "sources" / base.tree_id
     tell = say or (lambda _: None)
 
-    def make(partial: Path) -> None:
+    def make(scratch: Path) -> Path:
         tell(f"Exporting the files of {base.version} ({base.commit[:12]})")
-        _check_room(partial)
-        _export(repository, base.tree_id, partial)
+        _check_room(scratch)
+        return _export(repository, base.tree_id, scratch)
 
     make_once(target, make, lambda: tell("Waiting for another ktrial that exports the same files"))
     return Source(directory=target, tree_id=base.tree_id)
@@ -67,11 +67,12 @@ def _check_room(folder: Path) -> None:
         )
 
 
-def _export(repository: Path, tree_id: str, directory: Path) -> None:
-    """Check a tree out into an empty directory, through a repository of ours that knows no attributes."""
-    workshop = directory.with_name(directory.name + ".git")
+def _export(repository: Path, tree_id: str, scratch: Path) -> Path:
+    """Check a tree out into a new directory in `scratch`, through a repository of ours that knows no attributes."""
+    directory = scratch / "files"
+    directory.mkdir()
     try:
-        env = {"GIT_DIR": str(open_workshop(repository, workshop)), "GIT_WORK_TREE": str(directory)}
+        env = {"GIT_DIR": str(open_workshop(repository, scratch / "git")), "GIT_WORK_TREE": str(directory)}
         git(directory, "read-tree", tree_id, env=env)
         git(directory, "-c", "checkout.workers=0", "checkout-index", "--all", "--quiet", env=env)
     except CommandFailed as error:
@@ -80,10 +81,9 @@ def _export(repository: Path, tree_id: str, directory: Path) -> None:
             detail=error.detail,
             hint="is the disk full (df -h), or does a partial clone lack files (git fetch --refetch --no-filter)?",
         ) from error
-    finally:
-        remove(workshop)
     for path in _files(directory):
         os.utime(path, (OLD, OLD), follow_symlinks=False)
+    return directory
 
 
 def _files(directory: Path) -> Iterator[str]:
