@@ -16,6 +16,9 @@ _FILE = re.compile(rb"^(?:diff --git \S|--- \S[^\n]*\n\+\+\+ \S)", re.MULTILINE)
 _EXTENDED = re.compile(
     rb"(?:index|(?:old|new|deleted file|new file) mode|(?:dis)?similarity index|(?:rename|copy) (?:from|to)) "
 )
+_CHANGES = re.compile(rb"(?:new|deleted file|new file) mode |(?:rename|copy) to ")
+_BLOBS = re.compile(rb"index ([0-9a-f]+)\.\.([0-9a-f]+)")
+_EMPTY_BLOB = re.compile(rb"0+\Z|e69de29|473a0f4c")
 _BINARY_SIZE = re.compile(rb"(?:literal|delta) \d+\s*$")
 _GIT_VERSION = re.compile(rb"\d+\.\d+")
 _ESCAPE = re.compile(rb'\\([0-7]{3}|[abtnvfr"\\])')
@@ -61,13 +64,17 @@ def scan(lines: list[bytes]) -> Scan:
 
 
 class _Walker:
-    """The state of one walk: the next line, the file it is in, what was found."""
+    """The state of one walk: the next line, the file it is in, what was found.
+
+    promise: the line that says that the present file changes, while no change has been seen.
+    """
 
     def __init__(self, lines: list[bytes]) -> None:
         self.lines = lines
         self.at = 0
         self.path = ""
         self.in_file = False
+        self.promise: int | None = None
         self.start: int | None = None
         self.end = 0
         self.touched: set[str] = set()
@@ -89,6 +96,7 @@ class _Walker:
             else:
                 self.in_file = False
                 self.at += 1
+        self._settle()
 
     def _next(self) -> bytes:
         return self.lines[self.at + 1] if self.at + 1 < len(self.lines) else b""
@@ -106,6 +114,12 @@ class _Walker:
         self.touched.update(path for path in paths if path)
         self.path = next((path for path in reversed(paths) if path), self.path)
 
+    def _settle(self) -> None:
+        """Blame the file that ends here if the change that its header promised did not come."""
+        if self.promise is not None:
+            self._blame("the diff is truncated: below this line a change should follow", self.promise)
+        self.promise = None
+
     def _open_file(self) -> None:
         self.start = self.at if self.start is None else self.start
         self.in_file = True
@@ -122,11 +136,14 @@ class _Walker:
                 "git format-patch --src-prefix=a/ --dst-prefix=b/ (and see diff.noprefix in git's configuration)",
             )
         else:
+            self._settle()
             self._touch(_same_name(names))
+            self.promise = self.at
         self._took(1)
 
     def _names(self, old: bytes, new: bytes) -> None:
         self._open_file()
+        self.promise = None
         self._touch(_without_prefix(old[4:]), _without_prefix(new[4:]))
         self._took(2)
         if not self.lines[self.at :] or not _HUNK.match(self.lines[self.at]):
@@ -136,6 +153,11 @@ class _Walker:
         for prefix in (b"rename from ", b"rename to ", b"copy to "):
             if line.startswith(prefix):
                 self._touch(_unquoted(line[len(prefix) :].rstrip(b"\r")))
+        blobs = _BLOBS.match(line)
+        if _CHANGES.match(line):
+            self.promise = None
+        elif blobs and not all(_EMPTY_BLOB.match(blob) for blob in blobs.groups()):
+            self.promise = self.at
         self._took(1)
 
     def _hunk(self, header: bytes) -> None:
@@ -203,11 +225,13 @@ class _Walker:
     def _binary(self, line: bytes) -> bool:
         if line.startswith(b"Binary files ") and line.rstrip().endswith(b" differ"):
             self._blame("a binary file's change is named, its data is not there", self.at, "git format-patch --binary")
+            self.promise = None
             self._took(1)
             return True
         if line.rstrip(b"\r") != b"GIT binary patch":
             return False
         self._took(1)
+        self.promise = None
         if not self._binary_data():
             self._blame("a binary file's data is truncated or damaged", min(self.at, len(self.lines) - 1))
         self._binary_data()

@@ -10,7 +10,7 @@ from harness.errors import SeriesError, UsageError
 from harness.series.diffscan import Scan
 from harness.series.letters import Kind, Letter, read_letter
 from harness.series.mailbox import split
-from harness.series.mime import decode_piece
+from harness.series.mime import Mail, decode_piece
 
 __all__ = ["Range", "is_range", "read_range"]
 
@@ -98,10 +98,15 @@ def _letter(tree: Path, commit: str, source: str) -> Letter:
     command = Command(("git", "-C", str(tree), "format-patch", *_FORMAT, "-1", commit), deadline=_DEADLINE)
     mail = run(command, merge=False)
     origin = f"{source}, commit {commit[:12]}"
-    letters = [read_letter(found) for piece in split(mail.output, origin) for found in decode_piece(piece)]
+    letters = [read_letter(_fenced(found)) for piece in split(mail.output, origin) for found in decode_piece(piece)]
     if not letters or not letters[0].scan.found:
         raise SeriesError(f"{origin}: changes nothing", hint="drop the empty commit, for example with git rebase -i")
     return _placed(letters[0], origin)
+
+
+def _fenced(mail: Mail) -> Mail:
+    """A mail whose message cannot be taken for in-body headers, since it has one: the author's own."""
+    return replace(mail, body=f"From: {mail.author}\n\n".encode("utf-8", "replace") + mail.body)
 
 
 def _placed(letter: Letter, origin: str) -> Letter:

@@ -17,6 +17,7 @@ _FROM = re.compile(rb"^From \S[^\n]*\n?", re.MULTILINE)
 _SEPARATOR = re.compile(rb"From \S.*[ \t]\d{1,2}:\d\d(?::\d\d)?\b.*\b(?:19|20)\d\d\b")
 _HEADER = re.compile(rb"[A-Za-z][A-Za-z0-9-]*:(?!//)|>?From ")
 _MACHINE = re.compile(rb"From (?:mboxrd@z|[0-9a-f]{40,64}) ")
+_MULTIPART = re.compile(rb"^Content-Type:\s*multipart/", re.MULTILINE | re.IGNORECASE)
 _QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
 
 
@@ -36,7 +37,8 @@ class Origin:
 
 @dataclass(frozen=True)
 class Piece:
-    """The bytes of one message, without the mailbox's separator (if it was `separated` by one) and quoting."""
+    """The bytes of one message, without the mailbox's quoting, its separator (if it was `separated` by one) and the
+    blank line that ends a message in a mailbox: a diff that is cut off could take it for one of its own."""
 
     origin: Origin
     data: bytes
@@ -53,18 +55,25 @@ def looks_like_mail(data: bytes) -> bool:
     first = data.lstrip().split(b"\n", 1)[0]
     if is_separator(first):
         return True
-    head = data.lstrip().replace(b"\r\n", b"\n").split(b"\n\n", 1)[0]
-    lines = [line for line in head.split(b"\n") if line[:1] not in (b" ", b"\t")]
+    lines = [line for line in _head(data.lstrip()).split(b"\n") if line[:1] not in (b" ", b"\t")]
     names = {line.split(b":", 1)[0].lower() for line in lines if _HEADER.match(line)}
     return bool(_HEADER.match(first)) and b"from" in names and b"subject" in names
 
 
+def _head(data: bytes) -> bytes:
+    """A message's headers, lines ended by LF."""
+    end = re.search(rb"\r?\n\r?\n", data)
+    return data[: end.start() if end else len(data)].replace(b"\r\n", b"\n")
+
+
 def split(data: bytes, source: str) -> list[Piece]:
     """The messages of a mailbox (or of a file that is one message), in order. Whatever stands before the first
-    separator is a message of its own, if there is anything."""
+    separator is a message of its own, if there is anything; if that has parts, so does what follows belong to them (an
+    attached mailbox is not quoted)."""
+    top = len(data) - len(data.lstrip())
     starts = [match.span() for match in _FROM.finditer(data) if _begins_message(data, match)]
-    if not starts or data[: starts[0][0]].strip(b"\xef\xbb\xbf \t\r\n"):
-        starts.insert(0, (0, 0))
+    if not starts or starts[0][0] > top:
+        starts = [(top, top), *([] if _MULTIPART.search(_head(data[top:])) else starts)]
     bounds = [begin for begin, _ in starts[1:]] + [len(data)]
     return list(_pieces(data, source, starts, bounds))
 
@@ -75,8 +84,8 @@ def _pieces(data: bytes, source: str, starts: list[tuple[int, int]], bounds: lis
         line += data.count(b"\n", counted, begin)
         counted = begin
         body = _plain_line_ends(data[headers:end])
-        text = _QUOTED.sub(rb"\1", body) if headers > begin else body
         separated = headers > begin
+        text = _QUOTED.sub(rb"\1", body.removesuffix(b"\n") if body.endswith(b"\n\n") else body) if separated else body
         yield Piece(Origin(source, number if len(starts) > 1 or separated else 0, line), text, separated)
 
 
