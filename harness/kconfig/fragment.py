@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from harness.errors import ConfigError
 from harness.kconfig.model import Fragment, Loss, Reason, Setting
 from harness.places import configs_dir
 
-__all__ = ["conflicts", "fragment_names", "load_fragment", "parse_fragment", "requested"]
+__all__ = ["Request", "conflicts", "fragment_names", "load_fragment", "parse_fragment", "requested"]
 
 _SUFFIX = ".config"
 _UNSET = re.compile(r"#\s*CONFIG_(\w+) is not set\s*(?P<optional>#\s*\?)?\s*$")
@@ -170,8 +170,3 @@ def _conflict(request: Request, winner: Request) -> Loss:
 def _requests(fragments: Iterable[Fragment]) -> Iterable[Request]:
     for fragment in fragments:
         yield from (Request(fragment, setting) for setting in fragment.settings)
-
-
-def with_setting(fragment: Fragment, setting: Setting) -> Fragment:
-    """The fragment with one more setting."""
-    return replace(fragment, settings=(*fragment.settings, setting))
