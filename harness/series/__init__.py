@@ -35,7 +35,10 @@ def read_series(
         return assemble(choose(letters_of_bytes(stdin, "standard input"), "standard input", revision), source)
     path = Path(source)
     if _exists(path):
-        return _read_path(path, source, revision)
+        try:
+            return _read_path(path, source, revision)
+        except OSError as error:
+            raise UsageError(f"cannot read {source}: {error.strerror}") from error
     if is_range(source):
         return _read_range(source, tree)
     raise UsageError(
