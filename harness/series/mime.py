@@ -15,6 +15,7 @@ import email.utils
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from textwrap import shorten
 
 from harness.errors import SeriesError
 from harness.series import mailbox
@@ -26,6 +27,7 @@ __all__ = ["Mail", "Trouble", "clean_author", "decode_header", "decode_piece", "
 _MALFORMED = (ValueError, LookupError, TypeError, AttributeError, email.errors.MessageError)
 _PATCH_FILE = re.compile(r"\.(?:patch|diff|txt|eml|mbox)\Z", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
+_LONGEST_HEADER = 20_000
 _IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
 
 
@@ -64,7 +66,9 @@ class Mail:
     carrier: bool = False
 
     def __str__(self) -> str:
-        return f"{self.origin} ({self.subject!r})" if self.subject else str(self.origin)
+        return (
+            f"{self.origin} ({shorten(self.subject, 120, placeholder=' ...')!r})" if self.subject else str(self.origin)
+        )
 
     def at(self, index: int) -> str:
         """Name a line of the body, counted from 0."""
@@ -95,7 +99,7 @@ def decode_piece(piece: Piece) -> list[Mail]:
 
 def decode_header(raw: str) -> str:
     """A header's value as one line of text: RFC 2047 words decoded, raw bytes read as UTF-8 or else Latin-1."""
-    text = to_text(raw.encode("utf-8", "surrogateescape"), "")
+    text = to_text(raw[:_LONGEST_HEADER].encode("utf-8", "surrogateescape"), "")
     try:
         words = email.header.decode_header(text)
         text = "".join(word if isinstance(word, str) else to_text(word, charset or "") for word, charset in words)
