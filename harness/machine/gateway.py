@@ -2,8 +2,8 @@
 
 pytest-xdist starts its workers through execnet, and an execnet `popen//python=COMMAND` gateway only needs a COMMAND
 that behaves like `python -u -c ...` on its standard input and output. This one boots a kernel and runs that Python in
-the guest. It watches the console, ends a guest that is overdue, and leaves boot.json to say how the guest ended. When it
-is itself killed, its jail and with it QEMU die too.
+the guest. It watches the console, ends a guest that is overdue, and leaves boot.json to say how the guest ended. When
+it is itself killed, its jail and with it QEMU die too.
 """
 
 from __future__ import annotations
