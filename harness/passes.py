@@ -11,7 +11,7 @@ from typing import Any
 from harness.compare import compare, suspects
 from harness.machine.journal import read_journal
 from harness.machine.model import TCG_SCALE, Accelerator, Deadlines, GuestSpec
-from harness.machine.session import Session, run_sessions
+from harness.machine.session import Session, run_sessions, warm
 from harness.places import suites_dir
 from harness.plan import Invocation, Observer
 from harness.results import Outcome, SideResults, TestResult
@@ -65,6 +65,7 @@ def run_passes(bench: Bench, images: Mapping[str, Path], run: RunFolder, observe
     images: the kernel of each side; sides run at the same time, on the same load. Tests whose outcome differs are run
     again on all sides, `reruns` times; tests that our machine lost are run again until they are not, within reason.
     """
+    warm(bench.root, bench.suites)
     sides = dict(zip(images, _pass(bench, images, run, observer, 1, bench.only), strict=True))
     sides = _boot_again(bench, images, run, observer, sides)
     attempt = 1

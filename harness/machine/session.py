@@ -16,16 +16,18 @@ from typing import Any
 import msgspec
 
 from harness import record
-from harness.command import Command, started
+from harness.command import Command, run, started
+from harness.errors import UsageError
 from harness.machine.guest import guest_python
 from harness.machine.journal import SplatFinder, collect, finished_tests, read_journal
 from harness.machine.model import GuestSpec
 from harness.places import vm_dir
 from harness.results import SideResults
 
-__all__ = ["Session", "run_sessions"]
+__all__ = ["Session", "run_sessions", "warm"]
 
 _POLL = 0.1
+_COLLECT_DEADLINE = 120.0
 # A worker that never comes up would be replaced for ever; one crash for each test is the most that makes sense.
 _RESTARTS = 2000
 
@@ -88,6 +90,20 @@ def run_sessions(sessions: Sequence[Session], splats: SplatFinder, listen: Liste
         for one in running:
             _pass_on(one, listen)
     return [_collect(one, splats) for one in running]
+
+
+def warm(root: Path, suites: Sequence[Path]) -> None:
+    """Collect the suites once on the host, so that their compiled tests are there before any guest looks for them.
+
+    A guest cannot write bytecode, and compiling and rewriting a suite's assertions costs an emulated one seconds at
+    every boot. Raises UsageError where a suite cannot be loaded.
+    """
+    argv = [guest_python(), "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "-p", "ktrial_pytest"]
+    argv += ["--rootdir", str(root), "-c", str(root / "pytest.ini"), *(str(suite) for suite in suites)]
+    env = {"PYTHONPATH": str(vm_dir())}
+    done = run(Command(tuple(argv), cwd=root, env=env, deadline=_COLLECT_DEADLINE), check=False)
+    if not done.ok:
+        raise UsageError("a suite cannot be loaded", detail=done.tail(), hint=f"python -m pytest --collect-only {root}")
 
 
 def _begin(session: Session, stack: contextlib.ExitStack) -> _Running:
