@@ -35,6 +35,8 @@ _QEMU_DIR = Path("/ktrial/qemu")
 _STATUS = "qemu.status"
 # Mount points that virtme-ng-init expects in the guest's root, which here is the jail's.
 _MOUNT_POINTS = ("/sys", "/root", "/home", "/opt", "/srv", "/var/lib", "/var/log", "/var/cache")
+# virtme-ng starts an interactive shell through su, which asks PAM.
+_LOGIN = ("pam.d", "security", "login.defs", "profile", "bash.bashrc", "terminfo", "environment")
 # The `9pnet` default (`cache=none`) fetches every page of every import again: 4-6 s for pytest against 2.8 s.
 _ROOT_FLAGS = "rootflags=version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose"
 
@@ -99,8 +101,9 @@ def guest_command(spec: GuestSpec, folder: Path) -> Command:
 
 def guest_shell(spec: GuestSpec, folder: Path) -> Command:
     """The command that boots `spec` and gives a shell on the caller's terminal."""
-    argv = _vng(spec, "--rwdir", str(GUEST_DIR))
-    jail = replace(_jail(spec, folder), terminal=True)
+    argv = _vng(spec, "--rwdir", str(GUEST_DIR), "--empty-passwords")
+    jail = _jail(spec, folder)
+    jail = replace(jail, terminal=True, etc=(*jail.etc, *_LOGIN))
     return Command(argv, cwd=Path("/"), env=_host_env(), jail=jail, inherit=("TERM",))
 
 
