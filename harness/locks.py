@@ -21,6 +21,7 @@ def locked(path: Path, *, shared: bool = False, wait_message: Callable[[], None]
 
     shared: many may hold it so at once, none of them together with an exclusive holder.
     wait_message: called once before waiting, where somebody else holds the lock.
+    Taking a lock stamps its file with the present time: the moment at which what it guards was last used.
     """
     operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     handle = _take(path, operation | fcntl.LOCK_NB)
@@ -29,6 +30,7 @@ def locked(path: Path, *, shared: bool = False, wait_message: Callable[[], None]
     while handle is None:
         handle = _take(path, operation)
     try:
+        os.utime(handle)
         yield
     finally:
         os.close(handle)
