@@ -57,7 +57,9 @@ from harness.tree import (
 __all__ = ["Trial"]
 
 # A change to one of these can change what Kconfig makes of the same fragments.
-_CONFIGURES = ("Kconfig", "Makefile", "scripts/", "arch/x86/configs/")
+_CONFIGURES = ("Kconfig", "Makefile")
+_CONFIGURING = ("scripts/", "arch/x86/configs/")
+_NEVER_CONFIGURING = ("tools/", "Documentation/", "samples/")
 
 
 @dataclass
@@ -332,7 +334,9 @@ class _Say:
 
 def _configures(path: str) -> bool:
     name = os.path.basename(path)  # noqa: PTH119  # a path of git's, not of this machine's
-    return name.startswith(_CONFIGURES[:2]) or path.startswith(_CONFIGURES[2:])
+    if path.startswith(_NEVER_CONFIGURING):
+        return False
+    return name.startswith(_CONFIGURES) or path.startswith(_CONFIGURING)
 
 
 def _label(patch: AppliedPatch, total: int) -> str:

@@ -81,7 +81,8 @@ def test_the_deadline_ends_the_whole_process_group():
 
 
 def test_a_killed_ktrial_takes_its_programs_with_it(tmp_path):
-    script = "from harness.command import *; run(Command(('sh','-c','echo $$ >%s/pid; sleep 63')))" % tmp_path
+    shell = f"echo $$ >{tmp_path}/pid; sleep 63"
+    script = f"from harness.command import *; run(Command(('sh', '-c', {shell!r})))"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     parent = subprocess.Popen([sys.executable, "-c", script], env=environment)
     pid = tmp_path / "pid"
