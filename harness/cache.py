@@ -17,7 +17,13 @@ from harness.places import cache_dir
 
 __all__ = ["CacheEntry", "entries", "prune"]
 
+# The folders of the cache that hold one entry a name; everything else there is somebody's passing business.
+KINDS = ("builds", "sources", "patched", "trees", "configs", "bpf")
+CCACHE = "ccache"
 LOCK = ".lock"
+# Beside a patched source, the tree that it holds (see `harness.tree.source`); it goes before the source does.
+MARK = ".tree-id"
+PARTIAL = ".partial"
 # Being removed; a kill leaves one, and the next prune removes it.
 GOING = ".removing-"
 LEFT_OVER = "left over"
@@ -27,8 +33,8 @@ LEFT_OVER = "left over"
 class CacheEntry:
     """One thing that can be removed from the cache, and will be made again when it is needed.
 
-    kind: the folder that holds it (`builds`, `sources`, `trees`, `configs` …), `ccache`, or `left over` for what a
-    killed run left. size: bytes on disk that removing it gives back now; a file with names in several entries counts
+    kind: the folder that holds it (`builds`, `sources`, `trees` …), `ccache`, or `left over` for what a killed run
+    left. size: bytes on disk that removing it gives back now; a file with names in several entries counts
     in the most recently used. last_used: seconds since 1970.
     """
 
@@ -69,29 +75,29 @@ def prune(max_size: int) -> tuple[CacheEntry, ...]:
         if (total > max_size or entry.kind == LEFT_OVER) and _remove(entry.path):
             total -= entry.size
             removed.append(entry)
+    _remove_idle_locks()
     return tuple(removed)
 
 
 def _places() -> Iterator[tuple[str, Path]]:
     """Kind and path of every entry."""
     root = cache_dir()
-    for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        if folder.name == "ccache":
-            yield "ccache", folder
-        elif folder.is_dir():
-            for path in sorted(folder.iterdir()):
-                if path.suffix != LOCK:
-                    yield _kind(folder, path), path
+    if (root / CCACHE).is_dir():
+        yield CCACHE, root / CCACHE
+    for kind in KINDS:
+        for path in sorted((root / kind).iterdir()) if (root / kind).is_dir() else ():
+            if path.suffix not in (LOCK, MARK):
+                yield LEFT_OVER if _is_unfinished(path) else kind, path
 
 
-def _kind(folder: Path, path: Path) -> str:
-    """A hidden name, or one that ends with `.partial`, is an entry in the making, or what a kill left of one."""
-    return LEFT_OVER if path.name.startswith(".") or path.suffix == ".partial" else folder.name
+def _is_unfinished(path: Path) -> bool:
+    """A hidden name, or one with `.partial`, is an entry in the making, or what a kill left of one."""
+    return path.name.startswith(".") or PARTIAL in path.name
 
 
 def _lock(path: Path) -> Path:
     """The lock of an entry; of one in the making, that of what it will be."""
-    return path.with_name(path.name.removesuffix(".partial") + LOCK)
+    return path.with_name(path.name.partition(PARTIAL)[0] + LOCK)
 
 
 def _last_used(path: Path) -> float:
@@ -139,10 +145,21 @@ def _remove(path: Path) -> bool:
         # Under another name first: a kill half way must not leave half an entry that looks whole.
         going = path if path.name.startswith(GOING) else path.with_name(GOING + path.name)
         if going != path:
+            path.with_name(path.name + MARK).unlink(missing_ok=True)
             path.rename(going)
         _delete(going)
         lock.unlink(missing_ok=True)
     return True
+
+
+def _remove_idle_locks() -> None:
+    """Remove the locks of entries that are gone. Whoever is about to make such an entry again holds its lock."""
+    for kind in KINDS:
+        for lock in sorted((cache_dir() / kind).glob(f"*{LOCK}")):
+            entry = lock.with_suffix("")
+            with try_locked(lock) as free:
+                if free and not entry.exists() and not list(lock.parent.glob(f"{entry.name}{PARTIAL}*")):
+                    lock.unlink()
 
 
 def _delete(path: Path) -> None:

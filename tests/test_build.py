@@ -281,10 +281,11 @@ def test_a_run_that_waits_for_another_says_so(tmp_path, run):
     process.join(10)
 
 
-def test_a_build_that_was_killed_goes_on_where_it_was(tmp_path, run):
+def test_a_build_that_was_killed_goes_on_where_it_was(tmp_path, run, monkeypatch):
+    monkeypatch.setattr("harness.build.objects.LAST", 0)
     source = make_source(tmp_path / "slow", {"slow": "yes\n"})
     process, _ = _child(tmp_path / "first", source)
-    _wait_for(lambda: list(tmp_path.glob("cache/builds/*/obj/*/.*.o.cmd")))
+    _wait_for(lambda: "CC" in "".join(path.read_text() for path in tmp_path.glob("cache/builds/*/build.log")))
     os.kill(process.pid, signal.SIGKILL)
     process.join(10)
     kernel = run.build("base", source)

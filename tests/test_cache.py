@@ -95,6 +95,21 @@ def test_what_is_being_made_is_not_taken_for_left_over(cache):
     assert partial.exists()
 
 
+def test_a_patched_source_goes_with_its_mark_and_idle_locks_go_too(cache):
+    make(cache, "patched/run", 1000)
+    (cache / "patched" / "run.tree-id").write_text("id")
+    (cache / "builds").mkdir()
+    (cache / "builds" / "gone.lock").touch()
+    assert [(entry.kind, entry.key) for entry in prune(0)] == [("patched", "run")]
+    assert [path for path in cache.rglob("*") if path.is_file()] == []
+
+
+def test_folders_of_others_are_left_alone(cache):
+    passing = make(cache, "probe-1/boot", 1000)
+    assert prune(0) == ()
+    assert passing.exists()
+
+
 def test_a_folder_that_cannot_be_locked_because_it_is_gone_is_no_error(cache):
     make(cache, "builds/aa", 1000)
     assert len(prune(0)) == 1

@@ -20,9 +20,9 @@ from harness.build.counting import Counting, objects_depending_on
 from harness.build.diagnostics import parse_diagnostics
 from harness.build.failure import Blame, build_failure, compiler_crashed, machine_trouble, memory_ran_out
 from harness.build.model import BuildProgress, Kernel, Phase, Toolchain
-from harness.build.objects import borrow, discard, lend
+from harness.build.objects import borrow, discard, forget_last, lend
 from harness.build.sections import digest_sections, kernel_sections
-from harness.build.store import Entry, build_key, entry, entry_of, link_or_copy, ready
+from harness.build.store import Entry, build_key, entry, entry_of, link_or_copy, reading, ready
 from harness.command import Completed, run
 from harness.errors import TreeError
 from harness.kconfig.model import ResolvedConfig
@@ -143,7 +143,10 @@ def _say_waiting(job: _Job) -> None:
 def _build_alone(job: _Job) -> Kernel:
     """Build under the key's lock, unless another run has done so while we waited for it."""
     with locked(job.place.lock, wait_message=lambda: _say_waiting(job)):
-        return ready(job.place, side=job.side, work=job.work) or _build(job)
+        if found := ready(job.place, side=job.side, work=job.work):
+            return found
+        with reading(job.source):
+            return _build(job)
 
 
 def _build(job: _Job) -> Kernel:
@@ -169,6 +172,8 @@ def _prepare(job: _Job) -> bool:
         discard(place)
     place.directory.mkdir(parents=True, exist_ok=True)
     resumed = place.objects.is_dir()
+    if resumed and place.log.exists():
+        forget_last(place)
     if not resumed:
         place.log.unlink(missing_ok=True)
         if not _borrow(job):
@@ -251,6 +256,7 @@ def _make(
             llvm=job.toolchain.llvm,
             jobs=jobs or job.jobs,
             ccache=ccache,
+            ccache_read_only=job.side != "base",
             log=job.place.log,
             deadline=None if until is None else max(1.0, until - time.monotonic()),
         )

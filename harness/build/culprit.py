@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
+import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from harness.build.failure import machine_trouble
 from harness.build.model import Kernel, Toolchain
 from harness.build.objects import borrow
-from harness.build.store import Entry, entry_of
+from harness.build.store import Entry, entry_of, reading
 from harness.command import Command, run
 from harness.errors import MachineLost
 from harness.kernel_make import kernel_make
@@ -43,7 +44,7 @@ def first_broken(
     with _passing_folder() as place:
         while bad - good > 1:
             middle = (good + bad) // 2
-            with sources(middle) as source:
+            with sources(middle) as source, reading(source):
                 _begin(place, base, target)
                 make = kernel_make(
                     source.directory,
@@ -62,10 +63,15 @@ def first_broken(
 @contextlib.contextmanager
 def _passing_folder() -> Iterator[Entry]:
     """Room for an object folder, on the cache's file system."""
-    builds = cache_dir() / "builds"
-    builds.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".culprit-", dir=builds) as folder:
-        yield Entry(Path(folder))
+    folder = cache_dir() / "builds" / f".culprit-{uuid.uuid4().hex}"
+    lock = folder.with_name(f"{folder.name}.lock")
+    with locked(lock):
+        folder.mkdir(parents=True)
+        try:
+            yield Entry(folder)
+        finally:
+            shutil.rmtree(folder)
+            lock.unlink()
 
 
 def _begin(place: Entry, base: Kernel, target: str) -> None:

@@ -27,11 +27,13 @@ LD_GNU = re.compile(
     r"^(?:\S*/)?ld(?:\.bfd)?: (?:(?P<object>[^\s:]+\.[oa]\)?): )?(?:(?P<severity>warning|error): )?(?P<message>.*)$"
 )
 LD_PLACE = re.compile(
-    r"^(?:(?:\S*/)?ld(?:\.bfd)?: )?(?:(?P<object>\S+\.o): )?(?P<file>[^\s:()]+):(?P<line>\d+|\([^)]*\)): "
+    r"^(?:(?:\S*/)?ld(?:\.bfd)?: )?(?:(?P<object>\S+\.o): )?(?:(?P<file>[^\s:()]+):)?(?P<line>\d+|\([^)]*\)): "
     r"(?P<message>(?:undefined reference to|multiple definition of|relocation truncated|more undefined references).*)$"
 )
 LLD = re.compile(r"^ld\.lld: (?P<severity>warning|error): (?P<message>.*)$")
-LLD_PLACE = re.compile(r"^>>> (?:referenced by|defined at) (?P<file>\S+?)(?::(?P<line>\d+))?(?: .*)?$")
+# lld names the place on the next line: `>>> referenced by b.c:2 (/ktrial/src/net/core/b.c:2)`.
+LLD_PLACE = re.compile(r"^>>> (?:referenced by|defined at) (?:\S+ \()?(?P<file>[^\s()]+?)(?::(?P<line>\d+))?\)?$")
+LD_FUNCTION = re.compile(r"^(?:\S*/)?ld(?:\.bfd)?: (?P<object>\S+\.o): in function ")
 BTF = re.compile(
     r"^(?P<severity>WARN|FAILED|BTF): ?(?P<message>(?:resolve_btfids|load BTF|multiple IDs|\S+: pahole).*)$"
 )
@@ -46,7 +48,8 @@ ECHOES = re.compile(r"all warnings being treated as errors|^some warnings being 
 MOVING = (
     (re.compile(r"\+0x[0-9a-f]+(?:/0x[0-9a-f]+)?"), "+0x"),
     (re.compile(r"\b(?:at|near|on) line \d+"), "at line N"),
-    (re.compile(r":\d+:\d+\b"), ":N:N"),
+    (re.compile(r"(?<=\.[chS]):\d+(?::\d+)?"), ":N"),
+    (re.compile(r"\b[0-9a-f]{16}\b"), "ADDRESS"),
     (re.compile(r"\b\d+ bytes\b"), "N bytes"),
     (re.compile(r"frame size \(\d+\)"), "frame size (N)"),
 )
@@ -84,15 +87,22 @@ def _identity(diagnostic: Diagnostic) -> tuple[str, str, str, str]:
 
 
 def _read(lines: Sequence[str]) -> Iterator[Diagnostic]:
+    linked = ""
     for number, line in enumerate(lines):
+        if match := LD_FUNCTION.match(line):
+            linked = match["object"]
+            continue
         following = lines[number + 1] if number + 1 < len(lines) else ""
-        diagnostic = _diagnostic(line.rstrip(), following)
+        diagnostic = _diagnostic(line.rstrip(), following, linked)
         if diagnostic is not None and not ECHOES.search(diagnostic.message):
             yield diagnostic
 
 
-def _diagnostic(line: str, following: str) -> Diagnostic | None:
-    """What one line says, or None. following: the next line, where lld names the place."""
+def _diagnostic(line: str, following: str, linked: str) -> Diagnostic | None:
+    """What one line says, or None.
+
+    following: the next line, where lld names the place. linked: the object that GNU ld named last.
+    """
     if ":" not in line:
         return None
     if match := OBJTOOL.match(line):
@@ -103,9 +113,15 @@ def _diagnostic(line: str, following: str) -> Diagnostic | None:
         return _make(_severity(match["severity"]), _modpost_file(match["message"]), match["message"], line)
     if match := LLD.match(line):
         place = LLD_PLACE.match(following)
-        return _make(match["severity"], *_lld_place(place, match["message"]), line, (place and place["line"]) or "0")
+        return _make(
+            match["severity"],
+            place["file"] if place else "vmlinux",
+            match["message"],
+            line,
+            (place and place["line"]) or "0",
+        )
     if match := LD_PLACE.match(line):
-        file = _linked_file(match["file"], match["object"])
+        file = _linked_file(match["file"] or "", match["object"] or linked)
         return _make("error", file, match["message"], line, match["line"])
     if match := NO_RULE.match(line):
         return _make("error", match["file"], match["message"], line)
@@ -117,9 +133,9 @@ def _diagnostic(line: str, following: str) -> Diagnostic | None:
 
 
 def _ld(line: str) -> Diagnostic | None:
-    """A line of GNU ld that names no place in a source file. `in function` lines only introduce the next."""
+    """A line of GNU ld that names no place in a source file."""
     match = LD_GNU.match(line)
-    if match is None or match["message"].startswith("in function"):
+    if match is None:
         return None
     severity = match["severity"] or ("warning" if "warning:" in match["message"] else "error")
     return _make(severity, match["object"] or "vmlinux", match["message"], line)
@@ -133,7 +149,7 @@ def _make(severity: str, file: str, message: str, text: str, line: str = "0") ->
         severity=severity,
         file=_relative(file),
         message=_normalised(message),
-        flag=flag["flag"].replace("-Werror=", "-W") if flag else "",
+        flag=flag["flag"].replace("-Werror=", "-W").replace("-Werror,", "") if flag else "",
         line=int(line) if line.isdigit() else 0,
         text=_relative(text),
     )
@@ -165,12 +181,10 @@ def _modpost_file(message: str) -> str:
     return named[1] if named else "vmlinux"
 
 
-def _lld_place(place: re.Match[str] | None, message: str) -> tuple[str, str]:
-    return (place["file"] if place else "vmlinux", message)
-
-
-def _linked_file(file: str, linked: str | None) -> str:
+def _linked_file(file: str, linked: str) -> str:
     """ld prints a source's bare name where there is no debug information; the object beside it tells its folder."""
-    if "/" in file or not linked or "/" not in linked:
+    if not file:
+        return linked or "vmlinux"
+    if "/" in file or "/" not in linked:
         return file
     return f"{linked.rpartition('/')[0]}/{file}"

@@ -44,7 +44,7 @@ class Kernel:
     """A kernel that was built. directory holds bzImage, vmlinux, System.map, .config and modules/.
 
     key: what it was built from, hex: same key, same kernel. side: `base` or `patched`.
-    compiled: objects that this build compiled. seconds: wall time of make (0.0 where it was found ready).
+    compiled: objects that this build compiled. seconds: wall time of the build (0.0 where it was found ready).
     reused: found ready in the cache. log: make's whole output.
     code_digest: SHA-256 over the sections that can change what the kernel does, hex.
     whole: False where make started from another kernel's objects; its diagnostics are then those of what changed.

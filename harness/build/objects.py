@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.build.store import Entry, link_or_copy
 from harness.command import Command, run
 
-__all__ = ["borrow", "discard", "lend"]
+__all__ = ["borrow", "discard", "forget_last", "lend"]
 
 # The linker's products are half of a folder's bytes. They are kept beside obj/ and linked into each copy: ld and
 # objcopy put a new file in the place of an old one (bfd/cache.c: unlink_if_ordinary; lld renames), so a copy's link
@@ -19,6 +19,8 @@ __all__ = ["borrow", "discard", "lend"]
 LINKED = ("vmlinux", "vmlinux.o", "vmlinux.unstripped")
 # Passing steps of scripts/link-vmlinux.sh, made anew by every link.
 PASSING = ".tmp_vmlinux*"
+# A killed build's last objects, by age before the last line of its log: what was said of them may be lost. Nanoseconds.
+LAST = 2_000_000_000
 # A dependency of Kbuild's `.foo.o.cmd` files outside the tree.
 HOST_FILE = re.compile(rb"(?<=\s)/usr/[^\s:)\\]+")
 
@@ -65,6 +67,14 @@ def discard(place: Entry) -> None:
         if folder.exists():
             shutil.rmtree(folder)
     place.borrowed.unlink(missing_ok=True)
+
+
+def forget_last(place: Entry) -> None:
+    """Remove a killed build's last objects: they may be torn, and their warnings may not have reached the log."""
+    since = place.log.stat().st_mtime_ns - LAST
+    for path in place.objects.rglob("*.o"):
+        if path.stat().st_mtime_ns > since:
+            path.unlink()
 
 
 def _newest_of_host(objects: Path) -> int:

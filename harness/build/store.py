@@ -12,14 +12,17 @@ import contextlib
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.build.model import Kernel
+from harness.locks import locked
 from harness.places import cache_dir
 from harness.record import load_if
+from harness.tree.model import Source
 
-__all__ = ["Entry", "build_key", "entry", "entry_of", "link_or_copy", "ready"]
+__all__ = ["Entry", "build_key", "entry", "entry_of", "link_or_copy", "reading", "ready"]
 
 # Raised when what is stored, or how kernels are built, changes: older entries are then no longer found.
 LAYOUT = "1"
@@ -81,6 +84,23 @@ def ready(place: Entry, *, side: str, work: Path) -> Kernel | None:
         return None
     log = link_or_copy(place.log, work / "build.log") if place.log.exists() else place.log
     return replace(kernel, side=side, directory=place.directory, log=log, reused=True, seconds=0.0)
+
+
+@contextlib.contextmanager
+def reading(source: Source) -> Iterator[None]:
+    """Keep a source that is in the cache from being pruned while make reads it."""
+    folder = source.directory
+    if cache_dir() not in folder.parents:
+        yield
+        return
+    lock = folder.with_name(f"{folder.name}.lock")
+    passing = not lock.exists()
+    with locked(lock, shared=True):
+        try:
+            yield
+        finally:
+            if passing:
+                lock.unlink(missing_ok=True)
 
 
 def link_or_copy(source: Path, target: Path) -> Path:
