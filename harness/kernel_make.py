@@ -27,6 +27,7 @@ def kernel_make(
     llvm: bool = False,
     jobs: int | None = None,
     ccache: Path | None = None,
+    ccache_read_only: bool = False,
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
     deadline: float | None = None,
@@ -37,16 +38,21 @@ def kernel_make(
     source: read-only in the jail, at SOURCE. objects: an existing folder, writable, at OBJECTS (the working directory).
     llvm: `LLVM=1` in place of gcc and binutils. jobs: make's -j; None for one at a time.
     ccache: an existing folder for ccache, which must be installed; only target objects go through it, not host tools.
+    ccache_read_only: take objects from it and leave none: what a stranger's Makefiles could have written must never be
+    taken for another kernel's object.
     env: variables on top of `build_environment` (KCONFIG_ALLCONFIG). deadline: seconds. keep_going: make's -k.
     """
-    writable = [(objects, OBJECTS)] + ([(ccache, CCACHE)] if ccache else [])
+    objects_of = [(ccache, CCACHE)] if ccache else []
+    readable = [(source, SOURCE), *(objects_of if ccache_read_only else [])]
+    writable = [(objects, OBJECTS), *([] if ccache_read_only else objects_of)]
+    reading = {"CCACHE_READONLY": "1", "CCACHE_TEMPDIR": "/tmp"} if ccache and ccache_read_only else {}
     return Command(
         argv=("make", *_flags(llvm, jobs, ccache is not None, keep_going), *targets),
         cwd=OBJECTS,
-        env={**build_environment(ccache is not None), **(env or {})},
+        env={**build_environment(ccache is not None), **reading, **(env or {})},
         deadline=deadline,
         log=log,
-        jail=Jail(read_only=((source, SOURCE),), read_write=tuple(writable)),
+        jail=Jail(read_only=tuple(readable), read_write=tuple(writable)),
     )
 
 

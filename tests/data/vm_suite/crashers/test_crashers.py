@@ -2,14 +2,14 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
 
 def sysrq(key):
     """Do what SysRq-KEY does (Documentation/admin-guide/sysrq.rst), and wait for it."""
-    with open("/proc/sysrq-trigger", "w") as trigger:
-        trigger.write(key)
+    Path("/proc/sysrq-trigger").write_text(key)
     time.sleep(30)
 
 
