@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ from harness.cli_guest import boot, shell, test
 from harness.cli_run import run
 from harness.cli_runs import app as runs
 from harness.cli_suites import app as suites
-from harness.errors import ExitCode, KtrialError
+from harness.errors import ExitCode, KtrialError, MachineLost
 from harness.report import safe
 
 __all__ = ["app", "main"]
@@ -72,11 +73,19 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(ExitCode.NO_REGRESSION)
-    except Exception:
+    except Exception as error:
         if os.environ.get("KTRIAL_DEBUG"):
             raise
-        _show_bug()
-        sys.exit(ExitCode.INTERNAL)
+        sys.exit(_unforeseen(error))
+
+
+def _unforeseen(error: Exception) -> ExitCode:
+    """Show what nobody raised on purpose: a full disk is this machine's fault, anything else is ours."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        _show(MachineLost(f"the disk is full: {error}", hint="ktrial cache prune --max-size 5G, then --resume the run"))
+        return ExitCode.MACHINE_LOST
+    _show_bug()
+    return ExitCode.INTERNAL
 
 
 def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
