@@ -174,9 +174,10 @@ def compare(base: SideResults | None, patched: SideResults) -> Comparison:
 
 
 def suspects(comparison: Comparison) -> tuple[str, ...]:
-    """Tests to run again on both sides before anybody is blamed for them."""
+    """Tests to run again on both sides before anybody is blamed for them, or thanked: a flaky test looks fixed too."""
     vanished = (test.test for test in comparison.of(Change.VANISHED) if test.base is Outcome.PASSED)
-    return (*(test.test for test in comparison.blamed), *vanished)
+    fixed = (test.test for test in comparison.of(Change.FIXED))
+    return (*(test.test for test in comparison.blamed), *vanished, *fixed)
 
 
 @dataclass(frozen=True)

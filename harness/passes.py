@@ -74,7 +74,7 @@ def run_passes(bench: Bench, images: Mapping[str, Path], run: RunFolder, observe
         lost = _lost(sides)
         losses += bool(lost)
         doubted = suspects(compare(sides["base"], sides["patched"])) if "base" in sides else ()
-        repeated = attempt - losses if lost else attempt
+        repeated = attempt - losses
         wanted = (*(doubted if repeated <= bench.reruns else ()), *(lost if losses <= _MOST_LOSSES else ()))
         if not wanted:
             break
