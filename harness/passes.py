@@ -66,6 +66,8 @@ def run_passes(bench: Bench, images: Mapping[str, Path], run: RunFolder, observe
     again on all sides, `reruns` times; tests that our machine lost are run again until they are not, within reason.
     """
     warm(bench.root, bench.suites)
+    guests = "1 guest" if bench.vms == 1 else f"{bench.vms} guests"
+    observer.stage("boot", f"{' and '.join(images)}, {guests} each; consoles and logs in {run.path / 'results'}")
     sides = dict(zip(images, _pass(bench, images, run, observer, 1, bench.only), strict=True))
     sides = _boot_again(bench, images, run, observer, sides)
     attempt = 1
