@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from harness.bpf_objects import compile_objects
 from harness.build.model import Kernel
+from harness.cli_progress import observing
 from harness.cli_tables import plain_table
 from harness.command import start
 from harness.errors import ExitCode, MachineLost, UsageError
@@ -54,8 +55,6 @@ def test(
 
     Exits with 0 when nothing failed, 1 when something did, 7 when the machine was lost.
     """
-    from harness.cli_progress import PlainObserver
-
     image = _image(kernel)
     suites = tuple(load_suite(name) for name in suite) if suite else find_suites()
     run = new_run(out, f"test-{image.parent.name}")
@@ -71,8 +70,7 @@ def test(
         test_deadline=timeout,
         reruns=0,
     )
-    observer = PlainObserver(Console(stderr=True, highlight=False))
-    with run.active():
+    with run.active(), observing(Console(stderr=True, highlight=False)) as observer:
         choice = choose_accelerator(accel, image)
         observer.stage("machine", f"{choice.accelerator}: {choice.why}")
         objects = compile_objects(suites, run.path / "bpf")

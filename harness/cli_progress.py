@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from harness.build.model import BuildProgress, Phase
+from harness.plan import Observer, Silent
 from harness.report import safe
 
-__all__ = ["LiveObserver", "PlainObserver"]
+__all__ = ["LiveObserver", "PlainObserver", "observing"]
 
 _EVERY = 15.0
+
+
+@contextlib.contextmanager
+def observing(console: Console, *, quiet: bool = False) -> Iterator[Observer]:
+    """What fits the place: live lines on a terminal, plain ones elsewhere, none where quiet was asked for."""
+    if quiet:
+        yield Silent()
+    elif console.is_terminal:
+        with LiveObserver(console) as observer:
+            yield observer
+    else:
+        yield PlainObserver(console)
 
 
 class PlainObserver:

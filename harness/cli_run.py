@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +10,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from harness.cli_progress import LiveObserver, PlainObserver
+from harness.cli_progress import observing
 from harness.errors import ExitCode, KtrialError, UsageError
 from harness.outcome import conclude, resume_command
-from harness.plan import Invocation, Observer
+from harness.plan import Invocation
 from harness.record import atomic_write
 from harness.report.json import encode_result
 from harness.report.terminal import Verbosity, render
@@ -108,7 +106,7 @@ def run(
 def _run(folder: RunFolder, invocation: Invocation, quiet: bool) -> RunResult:
     stdin = _standard_input(folder, invocation)
     console = Console(stderr=True, highlight=False)
-    with folder.active(), _observing(console, quiet) as observer:
+    with folder.active(), observing(console, quiet=quiet) as observer:
         observer.stage("run", f"{folder.id}, in {folder.path}")
         trial = Trial(folder, invocation, observer, stdin)
         try:
@@ -129,17 +127,6 @@ def _standard_input(folder: RunFolder, invocation: Invocation) -> bytes | None:
     if not kept.exists():
         atomic_write(kept, sys.stdin.buffer.read())
     return kept.read_bytes()
-
-
-@contextlib.contextmanager
-def _observing(console: Console, quiet: bool) -> Iterator[Observer]:
-    if quiet:
-        yield PlainObserver(Console(quiet=True))
-    elif console.is_terminal:
-        with LiveObserver(console) as observer:
-            yield observer
-    else:
-        yield PlainObserver(console)
 
 
 def _report(result: RunResult, json: str | None, verbosity: Verbosity) -> None:
