@@ -39,7 +39,7 @@ class PlainObserver:
         self.console = console
         self.began = time.monotonic()
         self.spoke = 0.0
-        self.phase: tuple[str, Phase] | None = None
+        self.phases: set[tuple[str, Phase]] = set()
         self.counts: dict[str, Counter[str]] = {}
 
     def _say(self, text: str) -> None:
@@ -50,9 +50,9 @@ class PlainObserver:
         self._say(f"{name}: {text}")
 
     def building(self, side: str, progress: BuildProgress) -> None:
-        changed = (side, progress.phase) != self.phase
-        self.phase = (side, progress.phase)
-        if changed or time.monotonic() - self.spoke > _EVERY:
+        news = (side, progress.phase) not in self.phases
+        self.phases.add((side, progress.phase))
+        if news or time.monotonic() - self.spoke > _EVERY:
             of = f"/{progress.total}" if progress.total else ""
             self._say(f"build: {side}: {progress.phase} {progress.compiled}{of} objects, {progress.current}")
 
