@@ -26,7 +26,7 @@ def test_a_worker_that_is_up_is_ready_at_that_time():
 def test_the_running_test_is_the_one_that_began_and_did_not_end():
     state = watch(*BOOTED)
     assert (state.running, state.last) == ("suite/test_a.py::test_one[frame=9000,by=1]", "")
-    state = watch((7.0, "[    6.0] ktrial: end suite/test_a.py::test_one[frame=9000,by=1]"), state=state)
+    state = watch((7.0, "[    6.0] ktrial: end"), state=state)
     assert (state.running, state.last) == ("", "suite/test_a.py::test_one[frame=9000,by=1]")
 
 

@@ -12,7 +12,7 @@ It imports nothing of `harness`: an import costs whole seconds in an emulated gu
 The protocol on the guest's kernel log (`/dev/kmsg`), which the host's watcher reads from the console:
     ktrial: ready                              the worker is up
     ktrial: begin <deadline, seconds> <test>   a test starts
-    ktrial: end <test>                         it is over, and its report is on the way
+    ktrial: end                                it is over, and its reports are on the way
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ import json
 import os
 import re
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.runner import runtestprotocol  # as pytest-rerunfailures and others use it: there is no public name
 
 MARK = "ktrial:"
+LAST = "ktrial-seconds"  # a property of a test's last report: the duration of all its phases
 _LONGEST_NAME = 700  # bytes; a kernel log record holds 1,024 with its prefix (PRINTKRB_RECORD_MAX)
 
 
@@ -119,33 +121,36 @@ class GuestHalf:
         self.default = float(plan.get("deadline", 30.0))
         self.boot = os.environ.get("KTRIAL_BOOT", "")
         self.log = KernelLog()
-        self.before = ""
         self.config = config
 
     def pytest_sessionstart(self) -> None:
         self.log.mark("ready")
 
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, None, None]:
-        self.before = self.log.take()
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        """Run one test between its marks, and report no more of it than tells something.
+
+        Every report costs an emulated guest milliseconds: of a test that plainly passed only the call's is sent.
+        """
+        before = self.log.take()
         marker = item.get_closest_marker("deadline")
         seconds = float(marker.args[0]) if marker else self.default
         name = item.nodeid.encode()[:_LONGEST_NAME].decode("utf-8", "ignore")
         self.log.mark(f"begin {seconds * self.scale:.0f} {name}")
-        yield
-        self.log.mark(f"end {name}")
-
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
-        outcome = yield
-        if call.when == "teardown":
-            report = outcome.get_result()
-            report.user_properties = [
-                *report.user_properties,
-                ("ktrial-log", self.log.take()),
-                ("ktrial-before", self.before),
-                ("ktrial-boot", self.boot),
-            ]
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        reports = runtestprotocol(item, log=False, nextitem=nextitem)
+        telling = [report for report in reports if report.when == "call"] if all(map(_plain, reports)) else reports
+        telling[-1].user_properties = [
+            *telling[-1].user_properties,
+            (LAST, sum(report.duration for report in reports)),
+            ("ktrial-log", self.log.take()),
+            ("ktrial-before", before),
+            ("ktrial-boot", self.boot),
+        ]
+        for report in telling:
+            item.ihook.pytest_runtest_logreport(report=report)
+        self.log.mark("end")
+        return True
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
@@ -187,7 +192,7 @@ class HostHalf:
             return
         phases = self._phases.setdefault((name, report.nodeid), [])
         phases.append(report)
-        if report.when == "teardown":
+        if LAST in dict(report.user_properties):
             del self._phases[(name, report.nodeid)]
             self.write("finished", test=report.nodeid, worker=name, **_finished(phases))
 
@@ -216,7 +221,7 @@ def _finished(phases: list[pytest.TestReport]) -> dict[str, Any]:
         "outcome": _outcome(telling),
         "reason": _reason(telling),
         "details": "\n".join(part for part in (telling.longreprtext, sections) if part),
-        "seconds": sum(report.duration for report in phases),
+        "seconds": properties.get(LAST, 0.0),
         "log": properties.get("ktrial-log", ""),
         "before": properties.get("ktrial-before", ""),
         "boot": properties.get("ktrial-boot", ""),

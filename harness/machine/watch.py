@@ -13,7 +13,7 @@ from harness.machine.model import BootEnd, Deadlines
 
 __all__ = ["Watched", "ended", "overdue", "see"]
 
-_MARK = re.compile(r"ktrial: (?:(ready)|begin (\d+) (.+)|end (.+))$")
+_MARK = re.compile(r"ktrial: (?:(ready)|begin (\d+) (.+)|end)$")
 _PANIC = re.compile(r"Kernel panic - not syncing(.*)")
 _OOM = re.compile(r"Out of memory: Killed process|Out of memory and no killable processes")
 # kernel/reboot.c: kernel_power_off(), kernel_restart(), kernel_halt()
@@ -55,12 +55,12 @@ def see(state: Watched, line: str, now: float) -> Watched:
 
 
 def _marked(state: Watched, mark: re.Match[str], now: float) -> Watched:
-    ready, allowed, begun, done = mark.groups()
+    ready, allowed, begun = mark.groups()
     if ready:
         return replace(state, ready_at=now if state.ready_at is None else state.ready_at)
     if begun:
         return replace(state, running=begun, allowed=float(allowed), since=now, out_of_memory=False)
-    return replace(state, running="", last=done)
+    return replace(state, running="", last=state.running)
 
 
 def overdue(state: Watched, deadlines: Deadlines, now: float) -> tuple[BootEnd, str] | None:
