@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.command import Command, Completed, run
 from harness.errors import TreeError
 
-__all__ = ["WHO", "git", "git_environment", "object_names", "objects_directory"]
+__all__ = ["WHO", "git", "git_environment", "objects_directory"]
 
 WHO = "ktrial"
 
@@ -71,18 +71,6 @@ def git(
     environment = git_environment() | dict(env or {})
     command = Command(("git", "-C", str(where), *arguments), env=environment, deadline=deadline)
     return run(command, stdin=stdin, check=check, merge=merge)
-
-
-def object_names(where: Path, *revisions: str) -> tuple[str, ...]:
-    """Full object ids of revisions that are known to exist. Raises TreeError."""
-    done = (
-        git(where, "rev-parse", "--verify", *revisions, check=False)
-        if len(revisions) == 1
-        else git(where, "rev-parse", *revisions, check=False)
-    )
-    if not done.ok:
-        raise TreeError(f"{where}: cannot read {' '.join(revisions)}", detail=done.tail())
-    return tuple(done.text.split())
 
 
 def objects_directory(repository: Path) -> Path:
