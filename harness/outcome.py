@@ -8,9 +8,9 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
 
 from harness import __version__, repro
+from harness.bpf_objects import BPF_DIR_VARIABLE
 from harness.build.model import Kernel
 from harness.command import Command, run
 from harness.compare import Comparison
@@ -192,7 +192,7 @@ def _reproduction(trial: Trial) -> repro.Reproduction | None:
         llvm=asked.llvm,
         accelerator=trial.accelerator.accelerator if trial.accelerator else "auto",
         python=sys.executable,
-        env={"KTRIAL_BPF_DIR": str(Path(trial.run.path) / "bpf")},
+        env={BPF_DIR_VARIABLE: str(trial.run.path / "bpf")},
         cpus=asked.cpus,
         memory_mib=asked.memory_mib,
     )

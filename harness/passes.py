@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.bpf_objects import BPF_DIR_VARIABLE
 from harness.compare import compare, suspects
 from harness.machine.journal import read_journal
 from harness.machine.model import TCG_SCALE, Accelerator, Deadlines, GuestSpec
@@ -49,7 +50,7 @@ class Bench:
             cpus=asked.cpus,
             memory_mib=asked.memory_mib,
             deadlines=Deadlines(asked.boot_deadline, asked.test_deadline, asked.session_deadline, scale),
-            env={"KTRIAL_BPF_DIR": str(objects)},
+            env={BPF_DIR_VARIABLE: str(objects)},
         )
         arguments = ("-k", asked.keyword) if asked.keyword else ()
         folders = tuple(suite.directory for suite in suites)

@@ -18,7 +18,7 @@ from harness import record
 from harness.machine.model import BootEnd, BootRecord
 from harness.results import Boot, Outcome, SideResults, Splat, TestResult
 
-__all__ = ["collect", "finished_tests", "read_boots", "read_journal"]
+__all__ = ["collect", "finished_tests", "read_boots", "read_journal", "read_on"]
 
 SplatFinder = Callable[[str], tuple[Splat, ...]]
 _LAST_LINES = 200
@@ -41,11 +41,19 @@ class _Guest:
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
     """The journal's events in order; a last line that a kill cut short is left out."""
+    return read_on(path, 0)[0]
+
+
+def read_on(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """The events that stand in the journal from a byte on, and the byte to read on from."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        with path.open("rb") as file:
+            file.seek(offset)
+            whole = file.read().rpartition(b"\n")
     except FileNotFoundError:
-        return []
-    return [msgspec.json.decode(line) for line in lines[:-1] if line]
+        return [], offset
+    events = [msgspec.json.decode(line) for line in whole[0].split(b"\n") if line]
+    return events, offset + len(whole[0]) + len(whole[1])
 
 
 def finished_tests(events: Iterable[dict[str, Any]]) -> set[str]:

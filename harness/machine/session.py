@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from harness import record
 from harness.command import Command, run, started
 from harness.errors import UsageError
 from harness.machine.guest import guest_python
-from harness.machine.journal import SplatFinder, collect, finished_tests, read_journal
+from harness.machine.journal import SplatFinder, collect, finished_tests, read_journal, read_on
 from harness.machine.model import GuestSpec
 from harness.places import vm_dir
 from harness.results import SideResults
@@ -51,7 +51,6 @@ class Session:
     skip: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     attempt: int = 1
-    env: dict[str, str] = field(default_factory=dict)
 
     @property
     def journal(self) -> Path:
@@ -70,7 +69,7 @@ class _Running:
     session: Session
     process: subprocess.Popen[bytes]
     began: float
-    seen: int
+    seen: int  # bytes of the journal
     late: bool = False
 
 
@@ -98,8 +97,7 @@ def warm(root: Path, suites: Sequence[Path]) -> None:
     A guest cannot write bytecode, and compiling and rewriting a suite's assertions costs an emulated one seconds at
     every boot. Raises UsageError where a suite cannot be loaded.
     """
-    argv = [guest_python(), "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "-p", "ktrial_pytest"]
-    argv += ["--rootdir", str(root), "-c", str(root / "pytest.ini"), *(str(suite) for suite in suites)]
+    argv = [*_pytest(root), "--collect-only", *(str(suite) for suite in suites)]
     env = {"PYTHONPATH": str(vm_dir())}
     done = run(Command(tuple(argv), cwd=root, env=env, deadline=_COLLECT_DEADLINE), check=False)
     if not done.ok:
@@ -107,13 +105,13 @@ def warm(root: Path, suites: Sequence[Path]) -> None:
 
 
 def _begin(session: Session, stack: contextlib.ExitStack) -> _Running:
-    events = read_journal(session.journal)
     _mend(session.journal)
-    done = tuple(sorted(finished_tests(events)))
+    told, seen = read_on(session.journal, 0)
+    done = tuple(sorted(finished_tests(told)))
     command = _command(replace(session, skip=session.skip + done))
     log = stack.enter_context((session.folder / "pytest.log").open("ab"))
     process = stack.enter_context(started(command, stdout=log.fileno()))
-    return _Running(session, process, time.monotonic(), len(events))
+    return _Running(session, process, time.monotonic(), seen)
 
 
 def _mend(journal: Path) -> None:
@@ -146,14 +144,18 @@ def _command(session: Session) -> Command:
     spec = session.folder / "guest.json"
     record.save(spec, guest)
     gateway = shlex.join([sys.executable, "-m", "harness.machine.gateway", str(spec)])
-    argv = [guest_python(), "-m", "pytest", "-p", "ktrial_pytest", "-p", "no:cacheprovider", "-q"]
-    argv += ["--rootdir", str(session.root), "-c", str(session.root / "pytest.ini")]
-    argv += ["--ktrial-journal", str(session.journal), "--ktrial-plan", str(plan)]
+    argv = [*_pytest(session.root), "--ktrial-journal", str(session.journal), "--ktrial-plan", str(plan)]
     argv += ["--tx", f"{session.workers}*popen//python={gateway}", "--dist", "load"]
     argv += ["--max-worker-restart", str(_RESTARTS), *session.arguments, *(str(suite) for suite in session.suites)]
     path = f"{Path(__file__).parents[2]}:{vm_dir()}"
-    env = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "120", **session.env}
-    return Command(tuple(argv), cwd=session.root, env=env, deadline=deadlines.session)
+    env = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "120"}
+    return Command(tuple(argv), cwd=session.root, env=env)
+
+
+def _pytest(root: Path) -> list[str]:
+    """pytest with our plugin on the suites of a folder, and nothing of the user's."""
+    words = [guest_python(), "-m", "pytest", "-p", "ktrial_pytest", "-p", "no:cacheprovider", "-q"]
+    return [*words, "--rootdir", str(root), "-c", str(root / "pytest.ini")]
 
 
 def _guest_env(plan: Path) -> dict[str, str]:
@@ -163,10 +165,9 @@ def _guest_env(plan: Path) -> dict[str, str]:
 def _pass_on(one: _Running, listen: Listener | None) -> None:
     if listen is None:
         return
-    events = read_journal(one.session.journal)
-    for event in events[one.seen :]:
+    events, one.seen = read_on(one.session.journal, one.seen)
+    for event in events:
         listen(one.session.side, event)
-    one.seen = len(events)
 
 
 def _end_if_late(one: _Running) -> None:
