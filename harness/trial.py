@@ -28,6 +28,7 @@ from harness.build.store import build_key, entry, ready
 from harness.compare import Comparison, compare
 from harness.errors import KtrialError, MachineLost
 from harness.kconfig import Fragment, ResolvedConfig, load_fragment, resolve
+from harness.locks import locked
 from harness.machine.accel import AcceleratorChoice, choose_accelerator
 from harness.passes import Bench, run_passes
 from harness.places import cache_dir
@@ -284,11 +285,14 @@ class Trial:
         assert self.applied is not None
         place = cache_dir() / "patched" / f"{self.run.id}{suffix}"
         wanted = applied or self.applied
-        source = patched_source(applied_repository(self._work("tree")), self.base, wanted, place)
-        try:
-            yield source
-        finally:
-            discard(source)
+        lock = place.with_name(place.name + ".lock")  # without it, a prune elsewhere would take the files away
+        with locked(lock):
+            source = patched_source(applied_repository(self._work("tree")), self.base, wanted, place)
+            try:
+                yield source
+            finally:
+                discard(source)
+                lock.unlink(missing_ok=True)
 
     def _test(self) -> None:
         assert self.patched_kernel is not None

@@ -60,7 +60,7 @@ def test_a_refused_hunk_is_shown_beside_the_trees_own_lines(tree: Path, tmp_path
     error = refused(tree, series, tmp_path / "run")
     assert error.summary == 'patch 1/1 "net: the change" does not apply: net/core/filter.c, hunk 2 (line 101)'
     assert "series.mbox, message 1\nno patch was applied before it" in error.detail
-    assert "net/core/filter.c: refused of 2 hunks: 2" in error.detail
+    assert "net/core/filter.c: hunk 2 of 2 refused" in error.detail
     assert "    -\treturn 20;\n    +\treturn 2020;" in error.detail
     assert re.search(r"the tree's net/core/filter\.c from line 100 \(6 of 7 lines as expected", error.detail)
     assert "  >   103 \treturn 19 + 1;" in error.detail

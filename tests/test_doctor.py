@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from harness.cli_doctor import doctor
 from harness.command import Jail
 from harness.doctor import Check, State, accelerator, apt, examine, host, missing_packages, programs, system
 from harness.errors import ToolchainError
+from harness.machine import accel
 from harness.machine.accel import AcceleratorChoice
 from harness.machine.model import Accelerator
 
@@ -354,3 +356,14 @@ def test_kvm_is_not_judged_without_qemu(without, tmp_path):
     record.save(tmp_path / "cache" / "accelerator.json", AcceleratorChoice(Accelerator.KVM, "it came up", "here"))
     without("qemu-system-x86_64")
     assert accelerator.kvm_boots() is None
+
+
+@pytest.mark.parametrize(
+    ("found", "hours", "holds"),
+    [(Accelerator.TCG, 23, True), (Accelerator.TCG, 25, False), (Accelerator.KVM, 1000, True)],
+)
+def test_a_no_of_kvm_is_doubted_after_a_day(tmp_path, monkeypatch, found, hours, holds):
+    monkeypatch.setattr(accel, "_host", lambda: "here")
+    choice = AcceleratorChoice(found, "tried", "here", time.time() - hours * 3600)
+    record.save(tmp_path / "cache" / "accelerator.json", choice)
+    assert (accel.cached_choice() is not None) is holds

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,15 +25,20 @@ from harness.places import cache_dir
 __all__ = ["AcceleratorChoice", "cached_choice", "choose_accelerator"]
 
 _PROBE_DEADLINE = 30.0
+_DOUBTED_AFTER = 24 * 3600.0  # seconds; a "no" may have come of a bad moment, and costs all later runs their speed
 
 
 @dataclass(frozen=True)
 class AcceleratorChoice:
-    """What guests run on, and why: one clause for the report. host: what the answer holds for."""
+    """What guests run on, and why: one clause for the report.
+
+    host: what the answer holds for. probed: when it was found by booting, seconds since 1970; 0 where it was not.
+    """
 
     accelerator: Accelerator
     why: str
     host: str
+    probed: float = 0.0
 
 
 def choose_accelerator(asked: str, image: Path) -> AcceleratorChoice:
@@ -52,13 +58,16 @@ def choose_accelerator(asked: str, image: Path) -> AcceleratorChoice:
 
 
 def cached_choice() -> AcceleratorChoice | None:
-    """The answer of an earlier probe, if it holds for this host as it is now."""
+    """The answer of an earlier probe, if it holds for this host as it is now; a "no" only for a day."""
     known = record.load_if(_answer(), AcceleratorChoice)
-    return known if known is not None and known.host == _host() else None
+    if known is None or known.host != _host():
+        return None
+    old = time.time() - known.probed > _DOUBTED_AFTER
+    return None if old and known.accelerator is Accelerator.TCG else known
 
 
 def _probed(image: Path, host: str) -> AcceleratorChoice:
-    choice = AcceleratorChoice(*_probe(image), host)
+    choice = AcceleratorChoice(*_probe(image), host, time.time())
     record.save(_answer(), choice)
     return choice
 

@@ -170,7 +170,8 @@ def _explained(entry: _Rejected) -> str:
     if not entry.hunks:
         return f"{file.path}: refused as a whole" + (" (it exists already)" if file.creates else "")
     numbers = ", ".join(str(hunk.number) for hunk in entry.hunks)
-    head = f"{file.path}: refused of {len(file.hunks)} hunks: {numbers}"
+    which = f"hunk {numbers}" if len(entry.hunks) == 1 else f"hunks {numbers}"
+    head = f"{file.path}: {which} of {len(file.hunks)} refused"
     return "\n".join([head, *(_hunk_and_tree(file.path, hunk, entry.content) for hunk in entry.hunks[:_SHOWN_HUNKS])])
 
 
