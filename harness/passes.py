@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.bpf_objects import BPF_DIR_VARIABLE
 from harness.compare import compare, suspects
+from harness.machine.devices import guest_devices
 from harness.machine.journal import read_journal
 from harness.machine.model import TCG_SCALE, Accelerator, Deadlines, GuestSpec
 from harness.machine.session import Session, run_sessions, warm
@@ -42,6 +43,7 @@ class Bench:
     def of(asked: Invocation, accelerator: Accelerator, suites: Sequence[Suite], objects: Path) -> Bench:
         """From the options of a run. objects: the suites' compiled BPF programs."""
         scale = 1.0 if accelerator is Accelerator.KVM else TCG_SCALE
+        devices = guest_devices(device for suite in suites for device in suite.devices)
         guest = GuestSpec(
             image=Path("/nonexistent"),
             boots=Path("/nonexistent"),
@@ -50,7 +52,8 @@ class Bench:
             cpus=asked.cpus,
             memory_mib=asked.memory_mib,
             deadlines=Deadlines(asked.boot_deadline, asked.test_deadline, asked.session_deadline, scale),
-            env={BPF_DIR_VARIABLE: str(objects)},
+            env={BPF_DIR_VARIABLE: str(objects), **devices.env},
+            qemu_args=devices.qemu_args,
         )
         arguments = ("-k", asked.keyword) if asked.keyword else ()
         folders = tuple(suite.directory for suite in suites)

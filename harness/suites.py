@@ -1,8 +1,9 @@
 """The test suites: one folder each under `suites/`, with a manifest, pytest files and BPF sources.
 
 A suite's manifest is `suite.toml`: name, summary, covers (what it looks at, a sentence each), fragments (names of files
-in `configs/`), devices (what its guest needs beside the usual), default (run where nothing else says what to run), and
-paths (globs of kernel files; `*` stands for any characters, `/` among them) that make it relevant to a series.
+in `configs/`), devices (network cards of its guest: harness/machine/devices.py), default (run where nothing else says
+what to run), and paths (globs of kernel files; `*` stands for any characters, `/` among them) that make it relevant to
+a series.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.machine.devices import device_error
 from harness.places import suites_dir
 
 __all__ = ["PickedSuite", "Suite", "find_suites", "load_suite", "pick_suites"]
@@ -90,6 +92,8 @@ def _read(manifest: Path) -> Suite:
     if values["name"] != directory.name:
         raise _bad(manifest, f"name is {values['name']!r}, but the folder is called {directory.name!r}")
     lists = {key: _strings(manifest, key, values.get(key, [])) for key in _LISTS}
+    for wrong in filter(None, map(device_error, lists["devices"])):
+        raise _bad(manifest, wrong)
     return Suite(
         name=directory.name,
         summary=values["summary"],
