@@ -10,21 +10,41 @@ import errno
 import functools
 import mmap
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ctypes import POINTER, Structure, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, Structure, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["BPF_F_TEST_XDP_LIVE_FRAMES", "LoadError", "Map", "Object", "Program", "TestRun", "find_object", "type_size"]
+__all__ = [
+    "BPF_F_TEST_XDP_LIVE_FRAMES",
+    "BPF_F_XDP_DEV_BOUND_ONLY",
+    "LoadError",
+    "Map",
+    "Object",
+    "Program",
+    "TestRun",
+    "find_object",
+    "has_function",
+    "type_size",
+]
 
 BPF_F_TEST_XDP_LIVE_FRAMES = 1 << 1  # include/uapi/linux/bpf.h
-_BTF_KIND_STRUCT = 4
+BPF_F_XDP_DEV_BOUND_ONLY = 1 << 6
+_BTF_KIND_STRUCT, _BTF_KIND_FUNC = 4, 12
 _PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 
 
 class LoadError(Exception):
-    """An object or a program that the kernel (or libbpf) refuses. Its text ends with the verifier's log."""
+    """An object or a program that the kernel (or libbpf) refuses. Its text ends with the verifier's log.
+
+    errno: of the refusal, 0 where there is none.
+    """
+
+    def __init__(self, text: str, errno: int = 0) -> None:
+        super().__init__(text)
+        self.errno = errno
 
 
 class _TestRunOpts(Structure):
@@ -82,7 +102,13 @@ def _libbpf() -> ctypes.CDLL:
         "bpf_object__close": (None, c_void_p),
         "bpf_object__find_program_by_name": (c_void_p, c_void_p, c_char_p),
         "bpf_object__find_map_by_name": (c_void_p, c_void_p, c_char_p),
+        "bpf_object__next_program": (c_void_p, c_void_p, c_void_p),
         "bpf_program__fd": (c_int, c_void_p),
+        "bpf_program__name": (c_char_p, c_void_p),
+        "bpf_program__set_autoload": (c_int, c_void_p, c_bool),
+        "bpf_program__set_ifindex": (None, c_void_p, c_uint32),
+        "bpf_program__flags": (c_uint32, c_void_p),
+        "bpf_program__set_flags": (c_int, c_void_p, c_uint32),
         "bpf_map__fd": (c_int, c_void_p),
         "bpf_map__value_size": (c_uint32, c_void_p),
         "bpf_map_update_elem": (c_int, c_int, c_void_p, c_void_p, c_uint64),
@@ -130,8 +156,11 @@ def _last_lines(heard: list[str], lines: int = 30) -> str:
 class Object:
     """A BPF object file, loaded: every program verified, every map made. Close it, or use it as a context manager."""
 
-    def __init__(self, path: Path) -> None:
-        """Open and load `path`. Raises LoadError with libbpf's and the verifier's words."""
+    def __init__(self, path: Path, *, only: str = "", ifindex: int = 0, flags: int = 0) -> None:
+        """Open and load `path`. Raises LoadError with libbpf's and the verifier's words.
+
+        only: load no other program than this one. ifindex, flags: prog_ifindex and more prog_flags for what is loaded.
+        """
         with _messages() as heard:
             self._handle = _libbpf().bpf_object__open_file(os.fsencode(path), None)
             self._programs: dict[str, Program] = {}
@@ -139,10 +168,25 @@ class Object:
             if not self._handle:
                 reason = os.strerror(ctypes.get_errno())
                 raise LoadError(f"{path.name}: cannot be opened: {reason}\n{_last_lines(heard)}")
+            if only or ifindex or flags:
+                self._choose(only, ifindex, flags)
             status = _libbpf().bpf_object__load(self._handle)
             if status:
                 self.close()
-                raise LoadError(f"{path.name}: does not load: {os.strerror(-status)}\n{_last_lines(heard)}")
+                reason = f"{path.name}: does not load: {os.strerror(-status)}\n{_last_lines(heard)}"
+                raise LoadError(reason, -status)
+
+    def _choose(self, only: str, ifindex: int, flags: int) -> None:
+        """Say which programs to load, and how."""
+        libbpf = _libbpf()
+        program = libbpf.bpf_object__next_program(self._handle, None)
+        while program:
+            if only and libbpf.bpf_program__name(program) != only.encode():
+                libbpf.bpf_program__set_autoload(program, False)
+            else:
+                libbpf.bpf_program__set_ifindex(program, ifindex)
+                libbpf.bpf_program__set_flags(program, libbpf.bpf_program__flags(program) | flags)
+            program = libbpf.bpf_object__next_program(self._handle, program)
 
     def program(self, name: str) -> Program:
         if name not in self._programs:
@@ -184,11 +228,11 @@ class Map:
         """The values of a BPF_F_MMAPABLE array map as shared memory, key 0 first."""
         return mmap.mmap(self.fd, self.value_size)
 
-    def update(self, key: int, value: int) -> int:
-        """Set a 32-bit value (a file descriptor, for a map of programs). Gives 0 or the errno."""
-        status = _libbpf().bpf_map_update_elem(
-            self.fd, ctypes.byref(c_uint32(key)), ctypes.byref(c_uint32(value)), c_uint64(0)
-        )
+    def update(self, key: int, value: int | bytes) -> int:
+        """Set a value: 32 bits (a file descriptor, for a map of programs), or whole bytes. Gives 0 or the errno."""
+        data = value if isinstance(value, bytes) else value.to_bytes(4, sys.byteorder)
+        assert len(data) == self.value_size, f"{self.name} takes values of {self.value_size} bytes, not {len(data)}"
+        status = _libbpf().bpf_map_update_elem(self.fd, ctypes.byref(c_uint32(key)), data, c_uint64(0))
         return abs(int(status))
 
     def delete(self, key: int) -> int:
@@ -269,12 +313,24 @@ def find_object(suite: str, name: str) -> Path:
 
 def type_size(name: str) -> int | None:
     """sizeof(struct `name`) of the running kernel, from its BTF; None where it has no BTF or no such struct."""
+    with _kernel_types() as btf:
+        found = _libbpf().btf__find_by_name_kind(btf, name.encode(), _BTF_KIND_STRUCT) if btf else 0
+        return int(_libbpf().btf__resolve_size(btf, found)) if found > 0 else None
+
+
+def has_function(name: str) -> bool:
+    """Whether the running kernel's BTF has a function of that name (a kfunc, say)."""
+    with _kernel_types() as btf:
+        return bool(btf) and _libbpf().btf__find_by_name_kind(btf, name.encode(), _BTF_KIND_FUNC) > 0
+
+
+@contextmanager
+def _kernel_types() -> Iterator[int | None]:
+    """The running kernel's BTF, None where it has none."""
     with _messages():
         btf = _libbpf().btf__load_vmlinux_btf()
-        if not btf:
-            return None
         try:
-            found = _libbpf().btf__find_by_name_kind(btf, name.encode(), _BTF_KIND_STRUCT)
-            return int(_libbpf().btf__resolve_size(btf, found)) if found > 0 else None
+            yield btf
         finally:
-            _libbpf().btf__free(btf)
+            if btf:
+                _libbpf().btf__free(btf)
