@@ -1,0 +1,223 @@
+"""Build selftests of one side's own tree, once: what was built is kept by what it was built from.
+
+kselftest/<key>/installed.json   the programs; written last
+kselftest/<key>/tree/            the kernel's tree as far as the programs need it, at its own relative paths
+kselftest/<key>/build.log        make's output
+kselftest/tooling-<key>/         libbpf, bpftool and resolve_btfids of one tree, for other builds to begin with
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+from harness.build.model import Toolchain
+from harness.command import Command, run
+from harness.kernel_make import SOURCE
+from harness.kselftest.build_bpf import build_bpf
+from harness.kselftest.choose import Chooser
+from harness.kselftest.export import TOOLING, export, source_ids
+from harness.kselftest.make import Broken, Maker, broken_targets
+from harness.kselftest.model import SELFTESTS, Installed, Program
+from harness.locks import locked
+from harness.places import cache_dir
+from harness.record import load_if, save
+from harness.store import inputs_digest
+
+__all__ = ["Wanted", "build_selftests"]
+
+# Raised when what is stored, or how it is made, changes.
+_LAYOUT = "1"
+_BPF_TOOLS = f"{SELFTESTS}/bpf/tools"
+# What stays of a tree that was built: the tests, and what its Python tests import.
+_KEPT = ("tools/net/ynl", "tools/bpf/bpftool/Makefile", "Documentation/netlink")
+_SHARED = ("kselftest", "lib", "net/lib", "net/forwarding", "net/lib.sh", "net/net_helper.sh", "drivers/net/lib")
+_PRODUCTS = re.compile(r"(?<!\.bpf)\.o$|\.d$|\.(?:l|sub)?skel\.h$|\.a$")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which programs of a tree. repository, commit: the tree. named: (name, why) pairs. touched: files of a series.
+
+    vmlinux: the kernel for whose types BPF programs are compiled. config: its .config, as text.
+    trusted: the tree is no stranger's, so that what it builds may serve others.
+    """
+
+    repository: Path
+    commit: str
+    named: tuple[tuple[str, str], ...]
+    touched: tuple[str, ...]
+    vmlinux: Path
+    kernel_key: str
+    config: str
+    toolchain: Toolchain
+    trusted: bool
+
+
+def build_selftests(wanted: Wanted, say: Callable[[str], None] = lambda _: None) -> Installed:
+    """The programs that are wanted, built; found in the cache where they were built before.
+
+    What cannot be built is a program with its reason, never an error. Raises ToolchainError, CommandFailed (git).
+    """
+    place = cache_dir() / "kselftest" / _key(wanted)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with locked(place.with_name(f"{place.name}.lock"), wait_message=lambda: say("another run is building them")):
+        found = load_if(place / "installed.json", Installed)
+        if found is not None and (place / "tree").is_dir():
+            say(f"{len(found.programs)} programs, found in the cache")
+            return found
+        shutil.rmtree(place, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=".build-", dir=place.parent) as scratch:
+            return _build(wanted, Path(scratch), place, say)
+
+
+def _key(wanted: Wanted) -> str:
+    ids = source_ids(wanted.repository, wanted.commit)
+    parts = (_LAYOUT, *ids, *wanted.named, wanted.touched, wanted.kernel_key, wanted.toolchain.digest, _clang())
+    return inputs_digest(*(str(part) for part in parts))[:32]
+
+
+def _clang() -> str:
+    return run(Command(("clang", "--version"), deadline=30)).text.partition("\n")[0]
+
+
+def _build(wanted: Wanted, scratch: Path, place: Path, say: Callable[[str], None]) -> Installed:
+    tree = export(wanted.repository, wanted.commit, scratch)
+    log = scratch / "build.log"
+    log.touch()
+    maker = Maker(tree, wanted.vmlinux, log)
+    _write_autoconf(tree, wanted.config)
+    tooling = cache_dir() / "kselftest" / f"tooling-{_tooling_key(wanted)}"
+    _borrow(tooling, tree)
+    programs = _make_all(maker, wanted, say)
+    if wanted.trusted:
+        _lend(tree, tooling)
+    _strip(tree, {program.collection for program in programs})
+    installed = Installed(place / "tree", programs, place / "build.log")
+    (scratch / "kept").mkdir()
+    tree.rename(scratch / "kept" / "tree")
+    log.rename(scratch / "kept" / "build.log")
+    save(scratch / "kept" / "installed.json", installed)
+    (scratch / "kept").rename(place)
+    return installed
+
+
+def _make_all(maker: Maker, wanted: Wanted, say: Callable[[str], None]) -> tuple[Program, ...]:
+    """Choose, and make collection by collection."""
+    chooser = Chooser(maker)
+    chosen = sorted(chooser.choose(wanted.named, wanted.touched), key=lambda program: program.collection)
+    say(f"{len(chosen)} programs to build from {wanted.commit[:12]}")
+    if any(program.targets and program.collection != "bpf" for program in chosen):
+        maker.make(".", "headers")
+    made: list[Program] = []
+    for collection, group in groupby(chosen, key=lambda program: program.collection):
+        programs = tuple(group)
+        made += build_bpf(maker, programs, chooser.tests) if collection == "bpf" else _plain(maker, programs)
+    compiler = _clang().replace("Debian ", "").partition("-")[0].replace(" version ", " ")
+    return tuple(_worded(program, compiler) for program in made)
+
+
+def _worded(program: Program, compiler: str) -> Program:
+    if not program.unbuildable:
+        return program
+    return replace(program, unbuildable=f"cannot be built with {compiler} here: {program.unbuildable}")
+
+
+def _plain(maker: Maker, programs: Sequence[Program]) -> tuple[Program, ...]:
+    """Make what these programs of one collection need, each product on its own feet."""
+    collection = programs[0].collection
+    targets = list(dict.fromkeys(target for program in programs for target in program.targets))
+    if not targets:
+        return tuple(programs)
+    folder = f"{SELFTESTS}/{collection}"
+    done = maker.make(folder, f"OUTPUT={SOURCE / folder}", *(str(SOURCE / folder / target) for target in targets))
+    if done.ok:
+        return tuple(programs)
+    broken = {each.name: each for each in broken_targets(done)}
+    missing = {target for target in targets if not (maker.tree / folder / target).exists()}
+    return tuple(_without(program, missing, broken) for program in programs)
+
+
+def _without(program: Program, missing: set[str], broken: dict[str, Broken]) -> Program:
+    """A compiled program that is not there cannot run; a script that lacks one of several products says so itself."""
+    lacking = [target for target in program.targets if target in missing]
+    if not lacking or (program.name not in lacking and len(lacking) < len(program.targets)):
+        return program
+    said = next((broken[each].why for each in lacking if each in broken), "")
+    other = next((f"{each.name}: {each.why}" for each in broken.values()), "make failed")
+    return replace(program, unbuildable=f"{lacking[0]}: {said or other}")
+
+
+def _write_autoconf(tree: Path, config: str) -> None:
+    """include/generated/autoconf.h of the kernel: tests look there for what it can do (GENHDR in bpf/Makefile)."""
+    lines = []
+    for name, value in re.findall(r"^(CONFIG_\w+)=(.*)$", config, re.MULTILINE):
+        lines.append(f"#define {name}_MODULE 1" if value == "m" else f"#define {name} {'1' if value == 'y' else value}")
+    header = tree / "include" / "generated" / "autoconf.h"
+    header.parent.mkdir(parents=True, exist_ok=True)
+    header.write_text("\n".join(lines) + "\n")
+
+
+def _tooling_key(wanted: Wanted) -> str:
+    ids = source_ids(wanted.repository, wanted.commit, TOOLING)
+    return inputs_digest(_LAYOUT, *ids, wanted.toolchain.digest, _clang())[:32]
+
+
+def _borrow(tooling: Path, tree: Path) -> None:
+    """Begin with the libbpf and bpftool of an earlier build, newer than any file they are made from."""
+    if not tooling.is_dir():
+        return
+    target = tree / _BPF_TOOLS
+    run(Command(("cp", "-a", "--reflink=auto", "--", str(tooling), str(target))))
+    now = time.time()
+    for folder, _, names in os.walk(target):
+        for name in (*names, "."):
+            os.utime(Path(folder) / name, (now, now), follow_symlinks=False)
+
+
+def _lend(tree: Path, tooling: Path) -> None:
+    """Keep them for others, less what is this kernel's own. Whole or not at all."""
+    made = tree / _BPF_TOOLS
+    if tooling.exists() or not (made / "sbin" / "bpftool").is_file():
+        return
+    with tempfile.TemporaryDirectory(prefix=".tooling-", dir=tooling.parent) as scratch:
+        copy = Path(scratch) / "tools"
+        run(Command(("cp", "-a", "--reflink=auto", "--", str(made), str(copy))))
+        (copy / "include" / "vmlinux.h").unlink(missing_ok=True)
+        if not tooling.exists():
+            copy.rename(tooling)
+
+
+def _strip(tree: Path, collections: set[str]) -> None:
+    """Remove what no program looks at when it runs."""
+    selftests = tree / SELFTESTS
+    kept = {selftests / name for name in (*collections, *_SHARED)} | {tree / name for name in _KEPT}
+    _remove_others(tree, kept)
+    bpf_tools = tree / _BPF_TOOLS
+    for part in ("build/libbpf", "build/resolve_btfids", "include"):
+        shutil.rmtree(bpf_tools / part, ignore_errors=True)
+    for folder, _, names in os.walk(selftests / "bpf"):
+        for name in names:
+            if _PRODUCTS.search(name):
+                (Path(folder) / name).unlink()
+
+
+def _remove_others(folder: Path, kept: set[Path]) -> None:
+    """Remove all in a folder that is neither kept nor on the way to what is; links to what is gone stay."""
+    for path in list(folder.iterdir()):
+        if path in kept:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            if any(path in each.parents for each in kept):
+                _remove_others(path, kept)
+            else:
+                shutil.rmtree(path)
+        elif path.suffix not in (".sh", ".py", ".txt"):
+            path.unlink()

@@ -1,0 +1,124 @@
+"""Make what is wanted of tools/testing/selftests/bpf, and no more.
+
+The Makefile makes every test of prog_tests/ and every program of progs/ (800 objects) for one test_progs. So what is
+not wanted is taken out of the tree, and the lists that name files one by one are given on make's command line, where
+they win over the Makefile's own. A test whose programs this clang cannot compile is left out, and the rest made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.kernel_make import SOURCE
+from harness.kselftest.make import Broken, Maker, broken_targets
+from harness.kselftest.model import SELFTESTS, Program
+from harness.kselftest.progs import TestProgs, TestSource
+
+__all__ = ["build_bpf"]
+
+_FOLDER = f"{SELFTESTS}/bpf"
+_RUNNER = "test_progs"
+_ROUNDS = 6
+
+
+def build_bpf(maker: Maker, programs: Sequence[Program], tests: TestProgs) -> tuple[Program, ...]:
+    """Make these programs of the collection `bpf`; gives them back, those that cannot be made with the reason."""
+    build = _Build(maker, tests, tuple(tests.sources), tests.common)
+    done = {program.id: program for program in programs}
+    for _ in range(_ROUNDS):
+        left = [program for program in done.values() if not program.unbuildable]
+        if not left:
+            break
+        build.prune(left)
+        broken = build.make(left)
+        if not broken:
+            break
+        for program in left:
+            why = build.reason(program, broken)
+            if why:
+                done[program.id] = replace(program, unbuildable=why)
+        if all(not done[program.id].unbuildable for program in left):
+            # Nothing that is wanted is to blame by name: nothing can be made.
+            done |= {each.id: replace(each, unbuildable=f"{broken[0].name}: {broken[0].why}") for each in left}
+    return tuple(done.values())
+
+
+@dataclass
+class _Build:
+    """The tests that are still in the tree."""
+
+    maker: Maker
+    tests: TestProgs
+    sources: tuple[TestSource, ...]
+    common: TestSource
+
+    def prune(self, wanted: Sequence[Program]) -> None:
+        """Take the tests and programs out of the tree that none of the wanted ones is made from."""
+        files = {path for program in wanted for path in program.sources}
+        self.sources = tuple(each for each in self.sources if f"{_FOLDER}/prog_tests/{each.file}" in files)
+        kept = {each.file for each in self.sources}
+        programs = self._programs(wanted)
+        for file in (self.tests.folder / "prog_tests").glob("*.c"):
+            if file.name not in kept:
+                file.unlink()
+        for file in (self.tests.folder / "progs").glob("*.c"):
+            # btf_dump's own cases are read as text.
+            if file.name not in programs and not file.name.startswith("btf_dump_test_case_"):
+                file.unlink()
+        (self.tests.folder / "prog_tests" / "tests.h").unlink(missing_ok=True)
+
+    def _programs(self, wanted: Sequence[Program]) -> frozenset[str]:
+        """The files of progs/ that are to stay."""
+        if all(not program.name.startswith(_RUNNER) for program in wanted):
+            own = {Path(path).name for program in wanted for path in program.sources if "/progs/" in path}
+            return self.tests.with_included(frozenset(own)) | self._of_tools(wanted)
+        of_tests = self.common.programs.union(*(source.programs for source in self.sources))
+        own = {Path(path).name for program in wanted for path in program.sources if "/progs/" in path}
+        return self.tests.with_included(of_tests | own) | self._of_tools(wanted)
+
+    def _of_tools(self, wanted: Sequence[Program]) -> frozenset[str]:
+        """Programs of the skeletons that other binaries of the collection include (xskxceiver, xdp_features)."""
+        names = {target for program in wanted for target in program.targets if not target.startswith(_RUNNER)}
+        return frozenset().union(*(self.tests.of_binary(name).programs for name in names))
+
+    def make(self, wanted: Sequence[Program]) -> tuple[Broken, ...]:
+        targets = list(dict.fromkeys(target for program in wanted for target in program.targets))
+        if not targets:
+            return ()
+        done = self.maker.make(_FOLDER, *self._lists(wanted), *(_target(target) for target in targets))
+        if done.ok:
+            return ()
+        return broken_targets(done) or (Broken("make", done.tail(1)),)
+
+    def _lists(self, wanted: Sequence[Program]) -> tuple[str, ...]:
+        """The Makefile's lists, cut down."""
+        binaries = [self.tests.of_binary(target) for program in wanted for target in program.targets]
+        parts = (*self.sources, *binaries)
+        skeletons = sorted({name for each in parts for name in each.skeletons})
+        light = sorted({name for each in self.sources for name in each.light})
+        extras = sorted({name for each in self.sources for name in each.extras})
+        return (
+            f"LINKED_SKELS={' '.join(f'{name}.skel.h' for name in skeletons)}",
+            f"LSKELS={' '.join(light)}",
+            "LSKELS_EXTRA=",
+            "LSKELS_SIGNED=",
+            f"TRUNNER_EXTRA_FILES={' '.join(str(SOURCE / _FOLDER / name) for name in extras)}",
+            "BPF_GCC=",
+        )
+
+    def reason(self, program: Program, broken: Iterable[Broken]) -> str:
+        """Which of the broken targets this program is made from, and why that broke; "" where none."""
+        made = {Path(path).name.removesuffix(".c") for path in program.sources}
+        made |= {target for target in program.targets if not target.startswith(_RUNNER)}
+        for each in broken:
+            stem = each.name.split(".")[0]
+            if stem in made or each.name in made:
+                return f"{each.name}: {each.why}"
+        return ""
+
+
+def _target(name: str) -> str:
+    """A runner has a short rule of its own; anything else is made where it will lie."""
+    return name if name.startswith(_RUNNER) else str(SOURCE / _FOLDER / name)

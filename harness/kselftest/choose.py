@@ -1,0 +1,126 @@
+"""Choose programs of one tree: those asked for by name, and those that what the series touches makes relevant.
+
+A name is COLLECTION/PROGRAM with globs allowed: `bpf/xdp_adjust_tail` (a test of test_progs), `bpf/test_xdp_*.sh`,
+`bpf/test_progs-no_alu32/xdp_*`, `net/udpgso.sh`, `drivers/net`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import cached_property
+
+from harness.kselftest.collection import Collection, collection_of, read_collection
+from harness.kselftest.make import Maker
+from harness.kselftest.model import SELFTESTS, Program
+from harness.kselftest.progs import TestProgs, TestSource
+
+__all__ = ["Chooser"]
+
+_BPF = "bpf"
+_RUNNER = "test_progs"
+# Seconds for one test of test_progs: the collection has no limit, and most take less than one.
+_TEST_TIMEOUT = 120.0
+
+
+class Chooser:
+    """Finds programs in a tree that `maker` can make in."""
+
+    def __init__(self, maker: Maker) -> None:
+        self.maker = maker
+        self._collections: dict[str, Collection] = {}
+
+    def choose(self, asked: Sequence[tuple[str, str]], touched: Iterable[str] = ()) -> tuple[Program, ...]:
+        """Programs for (name, why it is asked for) pairs, and those made from touched files; each once."""
+        found = [program for name, why in asked for program in self.named(name, why)]
+        found += self.touched(tuple(touched))
+        return tuple({program.id: program for program in reversed(found)}.values())[::-1]
+
+    def named(self, name: str, why: str) -> list[Program]:
+        """The programs that a name stands for; none where this tree has none."""
+        collection, rest = collection_of(self.maker.tree, name)
+        if not collection:
+            return []
+        if collection == _BPF:
+            tests = self._tests_named(rest, why)
+            if tests and rest:
+                return tests
+            # The runner itself stands for its tests, which are there already.
+            return [*tests, *self._listed(collection, rest or "*", why, without=_RUNNER)]
+        return self._listed(collection, rest or "*", why)
+
+    def touched(self, files: Sequence[str]) -> list[Program]:
+        """The programs that have one of these files for a source of their own."""
+        found: list[Program] = []
+        for collection in dict.fromkeys(self._collection_with(path) for path in files):
+            if collection:
+                own = [path for path in files if self._collection_with(path) == collection]
+                found += self._made_from(collection, own)
+        return found
+
+    def _made_from(self, collection: str, files: Sequence[str]) -> list[Program]:
+        candidates: list[Program] = []
+        if collection == _BPF:
+            candidates += [self._test(source, test, _RUNNER, "") for source, test in self._all_tests]
+        listed = self.collection(collection)
+        candidates += [listed.program(name, "") for name in listed.names if not name.startswith(_RUNNER)]
+        found = []
+        for program in candidates:
+            own = [path for path in files if path in program.sources]
+            if own:
+                found.append(_because(program, own))
+        return found
+
+    def collection(self, name: str) -> Collection:
+        if name not in self._collections:
+            self._collections[name] = read_collection(self.maker, name)
+        return self._collections[name]
+
+    def _collection_with(self, path: str) -> str:
+        """The collection that a file of the kernel's tree belongs to, or ""."""
+        if not path.startswith(f"{SELFTESTS}/"):
+            return ""
+        return collection_of(self.maker.tree, path.removeprefix(f"{SELFTESTS}/"))[0]
+
+    def _listed(self, collection: str, pattern: str, why: str, without: str = "") -> list[Program]:
+        listed = self.collection(collection)
+        names = [name for name in listed.names if fnmatchcase(name, pattern)]
+        # What is only ever asked for by its name: made, but no part of `make run_tests`.
+        names += [name for name in listed.more if name == pattern]
+        kept = [name for name in dict.fromkeys(names) if not (without and name.startswith(without))]
+        return [listed.program(name, why) for name in kept]
+
+    def _tests_named(self, pattern: str, why: str) -> list[Program]:
+        runner, _, rest = pattern.partition("/") if pattern.startswith(_RUNNER) else (_RUNNER, "", pattern)
+        wanted = rest or "*"
+        return [
+            self._test(source, test, runner, why)
+            for source, test in self._all_tests
+            if fnmatchcase(test, wanted) or fnmatchcase(source.file.removesuffix(".c"), wanted)
+        ]
+
+    def _test(self, source: TestSource, test: str, runner: str, why: str) -> Program:
+        folder = f"{SELFTESTS}/{_BPF}"
+        programs = sorted(f"{folder}/progs/{name}" for name in source.programs)
+        return Program(
+            _BPF,
+            f"{runner}/{test}",
+            (f"./{runner}", "-a", test),
+            _TEST_TIMEOUT,
+            sources=(f"{folder}/prog_tests/{source.file}", *programs),
+            targets=(runner,),
+            why=why,
+        )
+
+    @cached_property
+    def tests(self) -> TestProgs:
+        return TestProgs(self.maker.tree / SELFTESTS / _BPF)
+
+    @cached_property
+    def _all_tests(self) -> list[tuple[TestSource, str]]:
+        return [(source, test) for source in self.tests.sources for test in source.tests]
+
+
+def _because(program: Program, files: Sequence[str]) -> Program:
+    return replace(program, why=f"touches {files[0]}{f' and {len(files) - 1} more' if len(files) > 1 else ''}")

@@ -1,0 +1,135 @@
+"""bpf/test_progs: which tests there are, and what each is made from.
+
+A test is a function `test_NAME` or `serial_test_NAME` of prog_tests/*.c (the bpf Makefile finds them in the same way).
+Its BPF programs are named by the skeletons it includes (`NAME.skel.h`) and the objects it opens (`NAME.bpf.o`), each
+made from progs/NAME.c; a linked skeleton from several (`NAME.skel.h-deps` in the Makefile).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+__all__ = ["TestProgs", "TestSource"]
+
+_FUNCTION = re.compile(r"^void (?:serial_)?test_(\w+)\((?:void)?\)", re.MULTILINE)
+_SKELETON = re.compile(r'#include\s+"([\w-]+)\.(skel|lskel|subskel)\.h"')
+_HEADER = re.compile(r'#include\s+"([\w./-]+\.[hc])"')
+_OBJECT = re.compile(r'"(?:\./)?([\w%*-]+?)(?:\.bpf(?:\.linked\d)?)?\.o"')
+_LINKED = re.compile(r"^([\w-]+)\.skel\.h-deps\s*:?=\s*(.*)$", re.MULTILINE)
+_LIST = r"^{name}\s*[:+]?=\s*((?:[^\n]*\\\n)*[^\n]*)$"
+# Programs and files that a test starts or reads by name, made only where one of the wanted tests mentions them.
+_EXTRAS = ("urandom_read", "liburandom_read.so", "xdp_synproxy", "sign-file", "uprobe_multi")
+
+
+@dataclass(frozen=True)
+class TestSource:
+    """One file of prog_tests. tests: the names in it. programs: files of progs/ to compile.
+
+    skeletons: linked skeletons it includes; light: progs/ files of which it includes light skeletons.
+    extras: other files that must be made for it.
+    """
+
+    __test__ = False
+
+    file: str
+    tests: tuple[str, ...]
+    programs: frozenset[str]
+    skeletons: frozenset[str] = frozenset()
+    light: frozenset[str] = frozenset()
+    extras: frozenset[str] = frozenset()
+
+
+class TestProgs:
+    """The tests of one tree. folder: its tools/testing/selftests/bpf."""
+
+    __test__ = False
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.makefile = _text(folder / "Makefile")
+
+    @cached_property
+    def sources(self) -> tuple[TestSource, ...]:
+        """Every file of prog_tests with a test in it."""
+        files = sorted((self.folder / "prog_tests").glob("*.c"))
+        return tuple(source for file in files if (source := self._read(file)).tests)
+
+    @cached_property
+    def linked(self) -> dict[str, tuple[str, ...]]:
+        """Linked skeletons: NAME to the progs/ files it is made from."""
+        found = {}
+        for match in _LINKED.finditer(self.makefile):
+            found[match[1]] = tuple(word.replace(".bpf.o", ".c") for word in match[2].split())
+        return found
+
+    @cached_property
+    def common(self) -> TestSource:
+        """What the runner itself needs, whichever tests are wanted."""
+        names = re.findall(r"[\w-]+\.c\b", self._list("TRUNNER_EXTRA_SOURCES"))
+        parts = [self._read(self.folder / name) for name in names if (self.folder / name).is_file()]
+        # resolve_btfids patches test_progs with the ids of this object's types.
+        programs = frozenset({"btf_data.c"}).union(*(part.programs for part in parts))
+        return TestSource("", (), programs, frozenset().union(*(part.skeletons for part in parts)))
+
+    def of_binary(self, name: str) -> TestSource:
+        """Another program of the collection, by its name: what its source NAME.c includes."""
+        return self._read(self.folder / f"{name}.c")
+
+    def with_included(self, programs: frozenset[str]) -> frozenset[str]:
+        """The same files of progs/ and those that they include as C text."""
+        found: set[str] = set()
+        left = [name for name in programs if (self.folder / "progs" / name).is_file()]
+        while left:
+            name = left.pop()
+            found.add(name)
+            text = _text(self.folder / "progs" / name)
+            included = (Path(each).name for each in _HEADER.findall(text) if each.endswith(".c"))
+            left += [each for each in included if each not in found and (self.folder / "progs" / each).is_file()]
+        return frozenset(found)
+
+    def _list(self, name: str) -> str:
+        """The first definition of a variable: those after it are other runners' (test_maps)."""
+        match = re.search(_LIST.format(name=name), self.makefile, re.MULTILINE)
+        return match[1] if match else ""
+
+    def _read(self, file: Path) -> TestSource:
+        text = self._whole(file)
+        skeletons = _SKELETON.findall(text)
+        linked = frozenset(name for name, _ in skeletons if name in self.linked)
+        programs = {f"{name}.c" for name, _ in skeletons if name not in self.linked}
+        programs |= {part for name in linked for part in self.linked[name]}
+        for name in _OBJECT.findall(text):
+            programs |= self._objects(name)
+        return TestSource(
+            file.name,
+            tuple(dict.fromkeys(_FUNCTION.findall(_text(file)))),
+            self.with_included(frozenset(programs)),
+            linked,
+            frozenset(f"{name}.c" for name, kind in skeletons if kind == "lskel"),
+            frozenset(extra for extra in _EXTRAS if extra in text),
+        )
+
+    def _whole(self, file: Path) -> str:
+        """A file's text with that of the headers beside it."""
+        text = _text(file)
+        own = (file.parent / name for name in _HEADER.findall(text) if name.endswith(".h"))
+        return "\n".join([text, *(_text(header) for header in own if header.is_file())])
+
+    def _objects(self, name: str) -> set[str]:
+        """progs/ files that an object's name stands for; `%s` in it stands for anything."""
+        if "%" in name:
+            pattern = re.sub(r"%[\w.]*?[sdu]", "*", name)
+            return {path.name for path in (self.folder / "progs").glob(f"{pattern}.c")} if pattern.strip("*") else set()
+        if name in self.linked:
+            return set(self.linked[name])
+        return {f"{name}.c"}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""
