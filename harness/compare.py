@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.results import Outcome, SideResults, Splat, TestResult
+from harness.results import LEFT_REASON, Left, Outcome, SideResults, Splat, TestResult
 from harness.splats import SPLAT_REASON, is_timely, same_splat
 
 __all__ = ["BootChange", "Change", "Comparison", "LogChange", "TestChange", "compare", "suspects"]
@@ -27,7 +27,7 @@ class Change(StrEnum):
     VANISHED = "vanished"  # patched has no result of it
     LOST = "lost"  # our machine failed in every attempt on one side
     FLAKY = "flaky"  # attempts on one side differ
-    KNOWN_SPLAT = "known-splat"  # bad on patched only for a splat that base has too, in another test or attempt
+    KNOWN_SPLAT = "known-splat"  # bad on patched only for what base logs or leaves behind too, in another test
     STILL_FAILING = "still-failing"  # bad on both
     FIXED = "fixed"
     NEW_PASSING = "new-passing"  # did not run on base, passes on patched
@@ -156,10 +156,10 @@ def compare(base: SideResults | None, patched: SideResults) -> Comparison:
     patched_tests = _attempts(patched)
     base_tests = _attempts(base) if base else {}
     known = _splats(base) if base else ()
-    fatal = _fatal(base) if base else ()
+    judge = _Judge(known, _fatal(base), _left(base)) if base else _Judge()
     order = [*patched_tests, *(test for test in base_tests if test not in patched_tests)]
     tests = tuple(
-        _compare_test(test, base_tests.get(test, _NONE), patched_tests.get(test, _NONE), _Judge(known, fatal))
+        _compare_test(test, base_tests.get(test, _NONE), patched_tests.get(test, _NONE), judge)
         if base
         else _alone(test, patched_tests[test])
         for test in order
@@ -182,21 +182,22 @@ def suspects(comparison: Comparison) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Judge:
-    """What is known of base's log. known: all its splats. fatal: those that took a guest down."""
+    """What is known of base. known: all its splats. fatal: those that took a guest down. left: what its tests left."""
 
-    known: tuple[Splat, ...]
-    fatal: tuple[Splat, ...]
+    known: tuple[Splat, ...] = ()
+    fatal: tuple[Splat, ...] = ()
+    left: frozenset[Left] = frozenset()
 
     def new(self, results: Iterable[TestResult]) -> tuple[Splat, ...]:
         return _without((splat for result in results for splat in result.splats), self.known)
 
     def excused(self, result: TestResult) -> bool:
-        """Bad for nothing but a splat that base has too."""
-        if not result.splats or self.new([result]):
+        """Bad for nothing but a splat that base has too, or what base leaves behind too."""
+        if self.new([result]) or not self.left.issuperset(result.left):
             return False
         if result.outcome is Outcome.CRASHED:
-            return any(same_splat(result.splats[-1], splat) for splat in self.fatal)
-        return result.outcome is Outcome.FAILED and result.reason.startswith(SPLAT_REASON)
+            return any(same_splat(splat, fatal) for splat in result.splats[-1:] for fatal in self.fatal)
+        return result.outcome is Outcome.FAILED and result.reason.startswith((SPLAT_REASON, LEFT_REASON))
 
 
 def _compare_test(test: str, base: _Attempts, patched: _Attempts, judge: _Judge) -> TestChange:
@@ -298,6 +299,10 @@ def _splats(side: SideResults) -> tuple[Splat, ...]:
     in_tests = (splat for result in side.results for splat in result.splats)
     in_boots = (splat for boot in side.boots for splat in boot.splats)
     return tuple({splat.key: splat for splat in (*in_tests, *in_boots)}.values())
+
+
+def _left(side: SideResults) -> frozenset[Left]:
+    return frozenset(left for result in side.results for left in result.left)
 
 
 def _fatal(side: SideResults) -> tuple[Splat, ...]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Boot", "Outcome", "SideResults", "Splat", "TestResult"]
+__all__ = ["LEFT_REASON", "Boot", "Left", "Outcome", "SideResults", "Splat", "TestResult", "left_reason"]
+
+LEFT_REASON = "left behind: "
+"""How the reason of a test begins that failed only for what it left in the kernel."""
+
+_NAMED = 4  # things, in a reason
 
 
 class Outcome(StrEnum):
@@ -46,13 +52,34 @@ class Splat:
 
 
 @dataclass(frozen=True)
+class Left:
+    """Something that a test made and that was there yet when all fixtures were gone (vm/health.py).
+
+    kind: `link`, `namespace`, `bpf program`, `bpf map`, `bpf link`, `process`, `page pool`.
+    name: as people call it, the same on every boot.
+    """
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+def left_reason(left: Sequence[Left]) -> str:
+    """One line: why a test failed whose assertions passed."""
+    named = ", ".join(str(each) for each in left[:_NAMED])
+    return f"{LEFT_REASON}{named}" + (f" (and {len(left) - _NAMED} more)" if len(left) > _NAMED else "")
+
+
+@dataclass(frozen=True)
 class TestResult:
     """One test on one side, one attempt.
 
     test: its name, stable across sides: `xdp_multibuf/test_adjust_tail.py::test_shrink[9000]`.
     reason: one line: the assertion, the skip's reason, the splat, the deadline. details: pytest's whole report.
     log: the kernel log's lines while it ran. seconds: wall time on the host's clock. attempt: 1 for the first.
-    boot: the boot it ran in (`Boot.name`).
+    boot: the boot it ran in (`Boot.name`). left: what it left behind in the kernel.
     """
 
     __test__ = False
@@ -66,6 +93,7 @@ class TestResult:
     seconds: float = 0.0
     attempt: int = 1
     boot: str = ""
+    left: tuple[Left, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol  # as pytest-rerunfailures and others use it: there is no public name
+from health import Health
 
 MARK = "ktrial:"
 LAST = "ktrial-seconds"  # a property of a test's last report: the duration of all its phases
@@ -120,6 +121,7 @@ class GuestHalf:
         self.scale = float(plan.get("scale", 1.0))
         self.default = float(plan.get("deadline", 30.0))
         self.boot = os.environ.get("KTRIAL_BOOT", "")
+        self.health = Health() if self.boot and plan.get("health", True) else None
         self.log = KernelLog()
         self.config = config
 
@@ -138,7 +140,11 @@ class GuestHalf:
         name = item.nodeid.encode()[:_LONGEST_NAME].decode("utf-8", "ignore")
         self.log.mark(f"begin {seconds * self.scale:.0f} {name}")
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        if self.health:
+            self.health.begin(item.nodeid)
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
+        if self.health:
+            self.health.end(item.nodeid)
         telling = [report for report in reports if report.when == "call"] if all(map(_plain, reports)) else reports
         telling[-1].user_properties = [
             *telling[-1].user_properties,
@@ -158,6 +164,7 @@ class GuestHalf:
         if output is not None:
             output["ktrial-after"] = self.log.take()
             output["ktrial-boot"] = self.boot
+            output["ktrial-left"], output["ktrial-kmemleak"] = self.health.finish() if self.health else ([], {})
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
@@ -202,8 +209,8 @@ class HostHalf:
 
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
         output = getattr(node, "workeroutput", None) or {}
-        after, boot = output.get("ktrial-after", ""), output.get("ktrial-boot", "")
-        self.write("node-down", worker=node.gateway.id, error=str(error or ""), after=after, boot=boot)
+        told = {name.removeprefix("ktrial-"): value for name, value in output.items() if name.startswith("ktrial-")}
+        self.write("node-down", worker=node.gateway.id, error=str(error or ""), **told)
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         self.write("over", status=int(exitstatus))

@@ -16,7 +16,7 @@ import msgspec
 
 from harness import record
 from harness.machine.model import BootEnd, BootRecord
-from harness.results import Boot, Outcome, SideResults, Splat, TestResult
+from harness.results import Boot, Left, Outcome, SideResults, Splat, TestResult, left_reason
 
 __all__ = ["collect", "finished_tests", "read_boots", "read_journal", "read_on"]
 
@@ -81,11 +81,12 @@ def collect(
             results.append(_gone(event["test"], guests, splats, attempt))
         elif event["event"] == "node-down":
             _add_late(results, event.get("after", ""), event.get("boot", ""), splats)
+            _add_health(results, event, splats)
     results = _blame_last(results, guests, splats)
     return SideResults(
         side=side,
         results=tuple(results),
-        boots=tuple(_boot(guest, boots, splats) for guest in guests),
+        boots=tuple(_boot(guest, boots, _leaked_early(events, guest.record.name), splats) for guest in guests),
         seconds=seconds,
         booted=any(guest.record.seconds_to_ready > 0 for guest in guests),
     )
@@ -124,6 +125,29 @@ def _add_late(results: list[TestResult], late: str, boot: str, splats: SplatFind
             log = f"{results[index].log}\n{late}".strip("\n")
             results[index] = _with_splats(replace(results[index], log=log), splats(log))
             return
+
+
+def _add_health(results: list[TestResult], event: dict[str, Any], splats: SplatFinder) -> None:
+    """What was found when a guest's session was over: what each test left behind, and kmemleak's reports."""
+    left: dict[str, list[Left]] = {}
+    for test, kind, name in event.get("left", ()):
+        left.setdefault(test, []).append(Left(kind, name))
+    reports = event.get("kmemleak", {})
+    for index, result in enumerate(results):
+        if result.boot != event.get("boot"):
+            continue
+        if text := reports.get(result.test):
+            log = f"{result.log}\n{text}".strip("\n")
+            results[index] = result = _with_splats(replace(result, log=log), splats(log))
+        if result.test in left:
+            results[index] = _with_left(result, tuple(left[result.test]))
+
+
+def _with_left(result: TestResult, left: tuple[Left, ...]) -> TestResult:
+    """What a test leaves behind fails it, even when its assertions held."""
+    if result.outcome.good:
+        return replace(result, outcome=Outcome.FAILED, reason=left_reason(left), left=left)
+    return replace(result, left=left)
 
 
 def _gone(test: str, guests: Sequence[_Guest], splats: SplatFinder, attempt: int) -> TestResult:
@@ -180,7 +204,13 @@ def _slice(console: str, test: str) -> str:
     return "\n".join(lines[-_LAST_LINES:]).strip("\n")
 
 
-def _boot(guest: _Guest, boots: Path, splats: SplatFinder) -> Boot:
+def _leaked_early(events: Sequence[dict[str, Any]], boot: str) -> str:
+    """kmemleak's reports of what was allocated before the first test of a boot."""
+    downs = (event for event in events if event["event"] == "node-down" and event.get("boot") == boot)
+    return "\n".join(event.get("kmemleak", {}).get("", "") for event in downs)
+
+
+def _boot(guest: _Guest, boots: Path, leaked: str, splats: SplatFinder) -> Boot:
     """A boot for the report, with the complaints that fell outside every test: while the kernel came up."""
     boot = guest.record
     before_tests = guest.console.split("ktrial: ready", 1)[0]
@@ -190,5 +220,5 @@ def _boot(guest: _Guest, boots: Path, splats: SplatFinder) -> Boot:
         console=str(boots / boot.name / "console.log"),
         seconds_to_ready=boot.seconds_to_ready,
         accelerator=boot.accelerator,
-        splats=splats(before_tests),
+        splats=splats(f"{before_tests}\n{leaked}"),
     )

@@ -19,7 +19,7 @@ from rich.text import Text
 from harness.compare import Change, Comparison, LogChange, TestChange
 from harness.errors import ExitCode
 from harness.report import safe
-from harness.results import Outcome, SideResults, Splat, TestResult
+from harness.results import LEFT_REASON, Outcome, SideResults, Splat, TestResult, left_reason
 from harness.run_result import KernelInfo, RunResult
 from harness.splats import brief
 
@@ -171,6 +171,8 @@ def _why(result: RunResult, test: TestChange, verbosity: Verbosity) -> list[str]
         lines += safe.block(attempt.details) if whole else _assertion(attempt.details)
     for splat in (attempt.splats if attempt else ())[: None if whole else 1]:
         lines += _splat_lines(splat, whole)
+    if attempt and attempt.left and not test.reason.startswith(LEFT_REASON):
+        lines.append(safe.line(left_reason(attempt.left)))
     if test.base_reason and test.change in (Change.REGRESSION, Change.NOW_SKIPPED):
         lines.append(f"on base: {safe.line(test.base_reason)}")
     return lines
