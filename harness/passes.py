@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.bpf_objects import BPF_DIR_VARIABLE
 from harness.compare import compare, suspects
+from harness.kselftest.guests import GuestPart
 from harness.machine.devices import guest_devices
-from harness.machine.journal import read_journal
+from harness.machine.journal import item_of, read_journal
 from harness.machine.model import TCG_SCALE, Accelerator, Deadlines, GuestSpec
 from harness.machine.session import Session, run_sessions, warm
 from harness.places import suites_dir
@@ -29,7 +30,10 @@ _MOST_LOSSES = 3
 
 @dataclass(frozen=True)
 class Bench:
-    """What every guest of a run has in common. guest: without its image and boots. vms: guests for each side."""
+    """What every guest of a run has in common. guest: without its image and boots. vms: guests for each side.
+
+    of_side: what one side's guests have beside that. label: names the passes in the run's journal.
+    """
 
     guest: GuestSpec
     root: Path
@@ -38,6 +42,8 @@ class Bench:
     reruns: int
     arguments: tuple[str, ...] = ()
     only: tuple[str, ...] | None = None
+    of_side: Mapping[str, GuestPart] = field(default_factory=dict)
+    label: str = "tests"
 
     @staticmethod
     def of(asked: Invocation, accelerator: Accelerator, suites: Sequence[Suite], objects: Path) -> Bench:
@@ -123,16 +129,25 @@ def _pass(
         results = run_sessions(sessions, find_splats, listen)
         return [_with_unrun(result, session) for result, session in zip(results, sessions, strict=True)]
 
+    parts = [sorted(part.env.items()) for part in bench.of_side.values()]
     # The number of guests is no part of what a result means; a resumed run may use another.
-    inputs = inputs_digest(attempt, list(images.items()), only or (), bench.suites, bench.arguments)
-    return run.once(f"tests-{attempt}", list[SideResults], inputs, make)
+    inputs = inputs_digest(attempt, list(images.items()), only or (), bench.suites, bench.arguments, parts)
+    return run.once(f"{bench.label}-{attempt}", list[SideResults], inputs, make)
 
 
 def _session(
     bench: Bench, side: str, image: Path, run: RunFolder, attempt: int, only: tuple[str, ...] | None
 ) -> Session:
     folder = run.session(side, attempt)
-    guest = replace(bench.guest, image=image, boots=folder / "boots")
+    part = bench.of_side.get(side, GuestPart())
+    guest = replace(
+        bench.guest,
+        image=image,
+        boots=folder / "boots",
+        readable=(*bench.guest.readable, *part.readable),
+        env={**bench.guest.env, **part.env},
+    )
+    only = None if only is None else tuple(dict.fromkeys(item_of(test) for test in only))
     workers = bench.vms if only is None else max(1, min(bench.vms, len(only)))
     return Session(
         side=side,

@@ -229,6 +229,7 @@ def _finished(phases: list[pytest.TestReport]) -> dict[str, Any]:
         "reason": _reason(telling),
         "details": "\n".join(part for part in (telling.longreprtext, sections) if part),
         "seconds": properties.get(LAST, 0.0),
+        "subtests": properties.get("ktrial-subtests", []),
         "log": properties.get("ktrial-log", ""),
         "before": properties.get("ktrial-before", ""),
         "boot": properties.get("ktrial-boot", ""),

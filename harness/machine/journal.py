@@ -18,7 +18,7 @@ from harness import record
 from harness.machine.model import BootEnd, BootRecord
 from harness.results import Boot, Left, Outcome, SideResults, Splat, TestResult, left_reason
 
-__all__ = ["collect", "finished_tests", "read_boots", "read_journal", "read_on"]
+__all__ = ["collect", "finished_tests", "item_of", "read_boots", "read_journal", "read_on"]
 
 SplatFinder = Callable[[str], tuple[Splat, ...]]
 _LAST_LINES = 200
@@ -76,6 +76,7 @@ def collect(
     for event in events:
         if event["event"] == "finished":
             _add_late(results, event.get("before", ""), event.get("boot", ""), splats)
+            results += _subtests(event, attempt)
             results.append(_finished(event, splats, attempt))
         elif event["event"] == "gone":
             results.append(_gone(event["test"], guests, splats, attempt))
@@ -90,6 +91,28 @@ def collect(
         seconds=seconds,
         booted=any(guest.record.seconds_to_ready > 0 for guest in guests),
     )
+
+
+def item_of(test: str) -> str:
+    """The pytest item that a result is of: a subtest is called as its item, `/`, and its own name."""
+    head, bracket, _ = test.partition("]/")
+    return f"{head}]" if bracket else test
+
+
+def _subtests(event: dict[str, Any], attempt: int) -> list[TestResult]:
+    """What a test told of tests of its own (suites/kselftest), each a result beside its own."""
+    return [
+        TestResult(
+            test=f"{event['test']}/{case['name']}",
+            outcome=Outcome(case["outcome"]),
+            reason=case["reason"],
+            details=case["details"],
+            seconds=case["seconds"],
+            attempt=attempt,
+            boot=event["boot"],
+        )
+        for case in event.get("subtests", ())
+    ]
 
 
 def _finished(event: dict[str, Any], splats: SplatFinder, attempt: int) -> TestResult:

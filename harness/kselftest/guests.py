@@ -1,0 +1,49 @@
+"""What the guests of one side get to see of the selftests: the built tree, a plan, and the reader of their output."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.kselftest.model import Plan
+from harness.record import save
+
+__all__ = ["PLAN_VARIABLE", "GuestPart", "guest_part", "part_of_plan"]
+
+PLAN_VARIABLE = "KTRIAL_KSELFTEST"
+_READER_VARIABLE = "KTRIAL_KSELFTEST_READER"
+# The guest reads these two alone, as a `harness` without the rest: importing ours costs seconds there.
+_READER = ("ktap.py", "selftest_output.py")
+
+
+@dataclass(frozen=True)
+class GuestPart:
+    """What one side's guests have beside the others'. readable: folders of the host. env: variables."""
+
+    readable: tuple[Path, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+
+
+def guest_part(folder: Path, side: str, plan: Plan) -> GuestPart:
+    """Write the plan of one side to the run's folder `folder`."""
+    path = folder / side / "plan.json"
+    save(path, plan)
+    _write_reader(folder / "reader" / "harness")
+    return _part(path, plan.root, folder / "reader")
+
+
+def part_of_plan(path: Path, root: Path) -> GuestPart:
+    """The same for a plan that a run wrote earlier (`ktrial test --selftests`)."""
+    return _part(path, root, path.parents[1] / "reader")
+
+
+def _part(path: Path, root: Path, reader: Path) -> GuestPart:
+    return GuestPart((path.parent, reader, root), {PLAN_VARIABLE: str(path), _READER_VARIABLE: str(reader)})
+
+
+def _write_reader(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "__init__.py").write_text('"""What a guest reads selftests with."""\n')
+    for name in _READER:
+        shutil.copyfile(Path(__file__).parents[1] / name, folder / name)

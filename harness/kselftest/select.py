@@ -1,0 +1,132 @@
+"""What a trial asks of the selftests: by name on the command line, or by what the series touches.
+
+`--suite kselftest:bpf/xdp_adjust_tail` names programs (choose.py). Otherwise a touched file of the selftests stands for
+the programs made from it, and a touched file of the kernel for those of suites/kselftest/relevant.toml.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.kconfig.model import Fragment, Setting
+from harness.kselftest.export import file_of
+from harness.kselftest.model import SELFTESTS, Program
+from harness.places import suites_dir
+
+__all__ = ["Selection", "config_fragments", "denied", "select"]
+
+_TABLE = "relevant.toml"
+_SETTING = re.compile(r"CONFIG_(\w+)=(\"(?:[^\"\\]|\\.)*\"|\S+)\s*$")
+_UNSET = re.compile(r"# CONFIG_(\w+) is not set\s*$")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """named: (program, why) pairs. touched: the series' files among the selftests. configured: collections asked for
+    or touched, whose own `config` files the kernel is to be built with."""
+
+    named: tuple[tuple[str, str], ...]
+    touched: tuple[str, ...]
+    configured: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.named or self.touched)
+
+
+def select(asked: Sequence[str], changed: Iterable[str], folder: Path | None = None) -> Selection:
+    """asked: names from `--suite kselftest:NAME`; none for what the series' changed files make relevant."""
+    if asked:
+        named = tuple((name, "asked for with --suite") for name in asked)
+        return Selection(named, (), tuple(dict.fromkeys(_collection(name) for name in asked)))
+    files = sorted(changed)
+    touched = tuple(path for path in files if path.startswith(f"{SELFTESTS}/"))
+    relevant = _relevant(files, (folder or _suite()) / _TABLE)
+    collections = (_collection(path.removeprefix(f"{SELFTESTS}/")) for path in touched)
+    return Selection(relevant, touched, tuple(dict.fromkeys(collections)))
+
+
+def config_fragments(repository: Path, commit: str, selection: Selection, folder: Path | None = None) -> list[Fragment]:
+    """The `config` files of the collections that were asked for, each line one that may be absent, with its reason.
+
+    What asks for a module is built in: a guest has none. Symbols of suites/kselftest/config-ours.txt stay as they are.
+    """
+    ours = _reasons((folder or _suite()) / "config-ours.txt")
+    found = []
+    for collection in selection.configured:
+        path = f"{SELFTESTS}/{collection}/config"
+        text = file_of(repository, commit, path)
+        if text is not None:
+            settings = tuple(each for each in _settings(text, path) if each.symbol not in ours)
+            found.append(Fragment(f"selftests/{collection}", Path(path), settings))
+    return found
+
+
+def denied(programs: Iterable[Program], version: str, folder: Path | None = None) -> tuple[tuple[str, str], ...]:
+    """The programs that a deny-list names, with the reason: deny/any.txt and that of the kernel's own `6.12`.
+
+    Raises UsageError on a line without a reason.
+    """
+    kernel = ".".join(re.findall(r"\d+", version)[:2])
+    lists = ((folder or _suite()) / "deny" / f"{name}.txt" for name in ("any", kernel))
+    reasons = {name: why for path in lists for name, why in _reasons(path).items()}
+    found = []
+    for program in programs:
+        why = next((why for pattern, why in reasons.items() if fnmatchcase(program.id, pattern)), "")
+        if why:
+            found.append((program.id, why))
+    return tuple(found)
+
+
+def _suite() -> Path:
+    return suites_dir() / "kselftest"
+
+
+def _collection(name: str) -> str:
+    """The collection that a name is in, as far as names tell: the tree itself decides (collection.collection_of)."""
+    parts = name.split("/")
+    if parts[0] == "drivers":
+        return "/".join(parts[:2])
+    return parts[0]
+
+
+def _relevant(files: Sequence[str], table: Path) -> tuple[tuple[str, str], ...]:
+    """Programs for touched files of the kernel, each with the first file that it is picked for."""
+    found: dict[str, str] = {}
+    for rule in tomllib.loads(table.read_text()).get("rule", ()):
+        concerned = [path for path in files if any(fnmatchcase(path, pattern) for pattern in rule["paths"])]
+        if concerned:
+            for name in rule["tests"]:
+                found.setdefault(name, f"touches {concerned[0]}")
+    return tuple(found.items())
+
+
+def _settings(text: str, path: str) -> list[Setting]:
+    """The settings of a selftest's `config`; the last of several lines on one symbol holds, as for merge_config.sh."""
+    found: dict[str, Setting] = {}
+    reason = f"{path} asks for it"
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := _SETTING.match(line.strip()):
+            value = "y" if match[2] == "m" else match[2]
+            found[match[1]] = Setting(match[1], value, number, True, reason)
+        elif match := _UNSET.match(line.strip()):
+            found[match[1]] = Setting(match[1], "n", number, True, reason)
+    return list(found.values())
+
+
+def _reasons(path: Path) -> dict[str, str]:
+    """`NAME reason` lines. Raises UsageError where a line has no reason."""
+    found = {}
+    for number, line in enumerate(path.read_text().splitlines() if path.is_file() else (), 1):
+        name, _, why = line.strip().partition(" ")
+        if not name or name.startswith("#"):
+            continue
+        if not why.strip():
+            raise UsageError(f"{path}:{number}: {name} is listed without a reason", hint="NAME REASON")
+        found[name] = why.strip()
+    return found
