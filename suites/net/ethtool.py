@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 
 from net.link import Link
 
-__all__ = ["Channels", "Rings", "channels", "driver", "rings", "set_channels", "set_rings", "statistics"]
+__all__ = ["Channels", "Rings", "channels", "driver", "rings", "set_channels", "set_gro", "set_rings", "statistics"]
 
 _SIOCETHTOOL = 0x8946
 _GDRVINFO, _GRINGPARAM, _SRINGPARAM, _GCHANNELS, _SCHANNELS = 0x03, 0x10, 0x11, 0x3C, 0x3D
 _GSTRINGS, _GSTATS = 0x1B, 0x1D
+_SGRO = 0x2C
 _STATISTICS_SET = 1  # ETH_SS_STATS
 _NAME = 32  # ETH_GSTRING_LEN
 
@@ -78,6 +79,11 @@ def set_channels(link: Link, *, rx: int | None = None, tx: int | None = None, co
     wanted = {key: value for key, value in (("rx", rx), ("tx", tx), ("combined", combined)) if value is not None}
     now = replace(channels(link), **wanted)
     _call(link, struct.pack("=9I", _SCHANNELS, 0, 0, 0, 0, now.rx, now.tx, 0, now.combined))
+
+
+def set_gro(link: Link, on: bool) -> None:
+    """Generic receive offload: whether segments that came in are put together."""
+    _call(link, struct.pack("=II", _SGRO, on))
 
 
 def statistics(link: Link) -> dict[str, int]:

@@ -25,6 +25,7 @@ __all__ = [
     "Statistics",
     "by_mac",
     "ip",
+    "link_states",
     "made",
     "quiet",
     "run_tool",
@@ -37,7 +38,7 @@ __all__ = [
 DEADLINE = 20.0  # seconds: far more than anything here takes, also emulated on a loaded machine
 _RTM_NEWLINK, _RTM_GETLINK = 16, 18
 _IFINFO = struct.Struct("=BxHiII")
-_ADDRESS, _IFNAME, _MTU, _STATS64, _XDP = 1, 3, 4, 23, 43
+_ADDRESS, _IFNAME, _MTU, _MASTER, _STATS64, _XDP = 1, 3, 4, 10, 23, 43
 _XDP_ATTACHED, _XDP_PROG_ID = 2, 4
 _UP, _RUNNING, _LOWER_UP = 1, 0x40, 0x10000
 _COUNTERS = (
@@ -111,6 +112,10 @@ class Link:
     def named(name: str) -> Link:
         return Link(name, socket.if_nametoindex(name))
 
+    @staticmethod
+    def indexed(index: int) -> Link:
+        return Link(socket.if_indextoname(index), index)
+
     @property
     def state(self) -> LinkState:
         with Netlink(NETLINK_ROUTE) as netlink:
@@ -133,6 +138,10 @@ class Link:
     def set_mtu(self, mtu: int) -> None:
         """Raises NetlinkError where the driver refuses (its .ndo_change_mtu, or an XDP program in the way)."""
         self._set(attribute(_MTU, mtu))
+
+    def enslave(self, master: Link) -> None:
+        """Make it a port of a bond, a bridge or a team; a bond wants it down."""
+        self._set(attribute(_MASTER, master.index))
 
     def wait_until_up(self, deadline: float = DEADLINE) -> None:
         """Wait for the carrier (some drivers look for it in a timer of theirs)."""
@@ -160,11 +169,15 @@ def _state(message: bytes) -> LinkState:
     )
 
 
+def link_states() -> list[LinkState]:
+    """All devices of the current namespace."""
+    with Netlink(NETLINK_ROUTE) as netlink:
+        return [_state(message) for message in netlink.ask(_RTM_GETLINK, _IFINFO.pack(0, 0, 0, 0, 0), dump=True)]
+
+
 def by_mac(mac: bytes) -> Link | None:
     """The device with that hardware address (udev renames NICs, so a name tells nothing), or None."""
-    with Netlink(NETLINK_ROUTE) as netlink:
-        states = [_state(message) for message in netlink.ask(_RTM_GETLINK, _IFINFO.pack(0, 0, 0, 0, 0), dump=True)]
-    found = next((state for state in states if state.mac == mac), None)
+    found = next((state for state in link_states() if state.mac == mac), None)
     return Link(found.name, found.index) if found else None
 
 

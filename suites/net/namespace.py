@@ -7,6 +7,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from net.link import Link, ip
 
@@ -42,7 +43,10 @@ class Namespace:
 
 @contextlib.contextmanager
 def namespace() -> Iterator[Namespace]:
-    """A new, empty namespace. At its end virtual links in it are removed, hardware goes back to the first one."""
+    """A new namespace with nothing but `lo`, where links get no IPv6, and udev never looks.
+
+    At its end virtual links in it are removed, hardware goes back to the first namespace.
+    """
     fd = _new()
     try:
         yield Namespace(fd)
@@ -55,12 +59,18 @@ def _new() -> int:
     try:
         _call("unshare", _CLONE_NEWNET)
         try:
-            ip("link", "set", "lo", "up")
+            Link.named("lo").up()
+            _without_ipv6()
             return os.open(_SELF, os.O_RDONLY | os.O_CLOEXEC)
         finally:
             _call("setns", home, _CLONE_NEWNET)
     finally:
         os.close(home)
+
+
+def _without_ipv6() -> None:
+    with contextlib.suppress(FileNotFoundError), Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").open("w") as file:
+        file.write("1")
 
 
 def _call(name: str, *arguments: int) -> None:

@@ -5,6 +5,7 @@ Messages are those of include/uapi/linux/netlink.h; extended acks as in Document
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -28,6 +29,11 @@ class NetlinkError(OSError):
     def __init__(self, number: int, message: str) -> None:
         super().__init__(number, f"{os.strerror(number)}{': ' if message else ''}{message}")
         self.message = message
+
+    @property
+    def name(self) -> str:
+        """The errno's name, `EINVAL`."""
+        return errno.errorcode.get(self.errno or 0, str(self.errno))
 
 
 def attribute(kind: int, value: bytes | int | str) -> bytes:

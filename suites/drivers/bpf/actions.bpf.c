@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Programs for devices: each adjusts a frame and does with it what its entry in `orders` says, and counts what it saw.
+ *
+ * Frames of other EtherTypes than the tests' own are passed and not counted: a guest has a life of its own.
+ */
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define TEST_TYPE 0x88B5 /* as suites/net/wire.py */
+#define ETH_HLEN 14
+#define MOST_GROWTH 64
+#define FILL 0xA5
+
+enum slot { FRAGS_A, FRAGS_B, PLAIN_A, PLAIN_B, WITNESS, SLOTS };
+enum target { DEVICES, CPUS };
+
+/* What a program is to do. head, tail: as the argument of bpf_xdp_adjust_head and bpf_xdp_adjust_tail. */
+struct order {
+	__u32 action;
+	__s32 head;
+	__s32 tail;
+	__u32 target;
+};
+
+/* What a program saw. length, linear: of its last frame, as it came. failed: adjustments that were refused. */
+struct sight {
+	__u64 runs;
+	__u64 bytes;
+	__u64 length;
+	__u64 linear;
+	__u64 failed;
+};
+
+/* What the tracepoints of XDP told, on any device. */
+struct trace {
+	__u64 exceptions;
+	__u64 last_exception; /* the action */
+	__u64 redirect_errors;
+	__u64 last_redirect_error; /* the errno, positive */
+	__u64 devmap_sent;
+	__u64 devmap_dropped;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SLOTS);
+	__type(key, __u32);
+	__type(value, struct order);
+} orders SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SLOTS);
+	__type(key, __u32);
+	__type(value, struct sight);
+} sights SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct trace);
+} traces SEC(".maps");
+
+/* Values of 4 bytes hold no program: such maps serve programs with and without frags support alike. */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} devices SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_CPUMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} cpus SEC(".maps");
+
+static __always_inline bool ours(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u16 *type = data + 12;
+
+	return data + ETH_HLEN <= end && *type == bpf_htons(TEST_TYPE);
+}
+
+/* Move the head, and the Ethernet header with it; bytes that come between header and payload are FILL. */
+static __always_inline int move_head(struct xdp_md *ctx, __s32 by)
+{
+	char header[ETH_HLEN], fill[MOST_GROWTH];
+	int error = bpf_xdp_load_bytes(ctx, 0, header, sizeof(header));
+
+	error = error ?: bpf_xdp_adjust_head(ctx, by);
+	error = error ?: bpf_xdp_store_bytes(ctx, 0, header, sizeof(header));
+	if (error || by >= 0)
+		return error;
+	__builtin_memset(fill, FILL, sizeof(fill));
+	by = -by;
+	if (by > MOST_GROWTH)
+		return -1;
+	return bpf_xdp_store_bytes(ctx, ETH_HLEN, fill, by);
+}
+
+static __always_inline int obey(struct xdp_md *ctx, __u32 slot)
+{
+	struct order *order = bpf_map_lookup_elem(&orders, &slot);
+	struct sight *sight = bpf_map_lookup_elem(&sights, &slot);
+	__u64 length = bpf_xdp_get_buff_len(ctx);
+
+	if (!order || !sight || !ours(ctx))
+		return XDP_PASS;
+	__sync_fetch_and_add(&sight->runs, 1);
+	__sync_fetch_and_add(&sight->bytes, length);
+	sight->length = length;
+	sight->linear = ctx->data_end - ctx->data;
+	if (order->head && move_head(ctx, order->head))
+		__sync_fetch_and_add(&sight->failed, 1);
+	if (order->tail && bpf_xdp_adjust_tail(ctx, order->tail))
+		__sync_fetch_and_add(&sight->failed, 1);
+	if (order->action != XDP_REDIRECT)
+		return order->action;
+	return order->target == CPUS ? bpf_redirect_map(&cpus, 0, 0) : bpf_redirect_map(&devices, 0, 0);
+}
+
+SEC("xdp.frags") int frags_a(struct xdp_md *ctx) { return obey(ctx, FRAGS_A); }
+SEC("xdp.frags") int frags_b(struct xdp_md *ctx) { return obey(ctx, FRAGS_B); }
+SEC("xdp") int plain_a(struct xdp_md *ctx) { return obey(ctx, PLAIN_A); }
+SEC("xdp") int plain_b(struct xdp_md *ctx) { return obey(ctx, PLAIN_B); }
+
+/* On the device that receives what another sends by XDP (veth takes such frames with a program only). */
+SEC("xdp.frags") int witness(struct xdp_md *ctx) { return obey(ctx, WITNESS); }
+
+static __always_inline struct trace *trace(void)
+{
+	__u32 only = 0;
+
+	return bpf_map_lookup_elem(&traces, &only);
+}
+
+/* include/trace/events/xdp.h: xdp_exception(dev, prog, act) */
+SEC("raw_tp/xdp_exception") int on_exception(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct trace *told = trace();
+
+	if (told) {
+		__sync_fetch_and_add(&told->exceptions, 1);
+		told->last_exception = (__u32)ctx->args[2];
+	}
+	return 0;
+}
+
+/* xdp_redirect_err(dev, prog, tgt, err, map_type, map_id, index) */
+SEC("raw_tp/xdp_redirect_err") int on_redirect_error(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct trace *told = trace();
+
+	if (told) {
+		__sync_fetch_and_add(&told->redirect_errors, 1);
+		told->last_redirect_error = -(int)ctx->args[3];
+	}
+	return 0;
+}
+
+/* xdp_devmap_xmit(from_dev, to_dev, sent, drops, err) */
+SEC("raw_tp/xdp_devmap_xmit") int on_devmap_xmit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct trace *told = trace();
+
+	if (told) {
+		__sync_fetch_and_add(&told->devmap_sent, (int)ctx->args[2]);
+		__sync_fetch_and_add(&told->devmap_dropped, (int)ctx->args[3]);
+	}
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,237 @@
+"""Making the devices of the table: each a device under test, and a far end that hears and feeds it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from drivers.programs import Action, Programs
+from drivers.rows import Native, Row
+from net.devices import card_pair
+from net.features import Feature, advertised
+from net.link import DEADLINE, Link, link_states, made, tuned, veth_pair
+from net.namespace import Namespace
+from net.netlink import NetlinkError
+from net.wire import Wire
+from net.xdp import Mode, attached
+
+__all__ = ["Far", "Rig", "rig_of"]
+
+_TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 2, 0x1000
+_NETDEVSIM = Path("/sys/bus/netdevsim")
+_NETDEVSIM_ID = 7700
+
+
+class Far(Protocol):
+    """The other end: what it sends the device receives, what the device sends it hears."""
+
+    def send(self, frame: bytes, count: int = 1) -> None: ...
+
+    def frames(self, count: int) -> list[bytes]: ...
+
+    def pending(self) -> list[bytes]: ...
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A device of the table, up, on the bench. peer: the far end, where that is a device too."""
+
+    row: Row
+    link: Link
+    far: Far
+    peer: Link | None
+
+    def set_mtu(self, mtu: int) -> None:
+        """The MTU of both ends, the far one's first: what arrives must never be too large to be sent."""
+        for link in (self.peer, self.link):
+            if link is not None:
+                link.set_mtu(mtu)
+        for link in (self.peer, self.link):
+            if link is not None:
+                link.wait_until_up()
+
+    def skip_without_rx_sg(self, error: NetlinkError) -> None:
+        """Skip a refusal of a frags program at the large MTU by a driver that does not claim to take it."""
+        told = advertised(self.link)
+        if told is None or not told.xdp & Feature.RX_SG:
+            claim = "does not advertise rx-sg" if told else "has no xdp-features to say so"
+            pytest.skip(f"{self.row.driver} {claim}, and refuses frags programs at MTU {self.row.jumbo}: {error}")
+
+    def skip_unless_runs(self, mode: Mode) -> None:
+        """Skip where the driver has no such mode by design, or no frame can reach the device."""
+        if mode is Mode.NATIVE and self.row.native is Native.NONE:
+            pytest.skip(f"{self.row.driver} has no native XDP (test_attach holds it to refusing)")
+        if mode is Mode.NATIVE and self.row.native is Native.STORED:
+            pytest.skip(f"{self.row.driver} keeps a native program and runs none (it does not advertise basic)")
+        self.skip_unless_linked()
+
+    def skip_unless_linked(self) -> None:
+        """Skip where frames cannot reach the device at all."""
+        if self.peer is None and not isinstance(self.far, _Tap):
+            pytest.skip(f"this kernel's {self.row.driver} cannot be linked to another, so no frame reaches it")
+
+
+@contextlib.contextmanager
+def rig_of(row: Row, programs: Programs, private: Namespace) -> Iterator[Rig]:
+    """Make a device of the table and take it away again; a card is left as it was found.
+
+    private: where virtual devices are made, out of udev's sight, which costs an emulated guest more than the device.
+    Skips, with the reason, where QEMU or the kernel has no such device.
+    """
+    with contextlib.ExitStack() as stack:
+        if not row.card:
+            stack.enter_context(private.entered())
+        rig = stack.enter_context(_MAKERS[row.maker](row))
+        if row.far_program and rig.peer is not None:
+            programs.order("witness", Action.PASS)
+            stack.enter_context(attached(rig.peer, programs["witness"].fd, Mode.NATIVE))
+        yield rig
+
+
+@contextlib.contextmanager
+def _veth(row: Row) -> Iterator[Rig]:
+    with veth_pair("ktdut", "ktfar") as (link, peer), Wire(peer) as far:
+        yield Rig(row, link, far, peer)
+
+
+@contextlib.contextmanager
+def _card(row: Row) -> Iterator[Rig]:
+    """Cards stay up between tests: looking for a carrier takes some of them seconds."""
+    link, peer = card_pair(row.card)
+    for one in (link, peer):
+        if not one.state.up:
+            one.up()
+    with tuned(link), tuned(peer), Wire(peer, promiscuous=True) as far:
+        for one in (link, peer):
+            one.wait_until_up()
+        far.pending()
+        yield Rig(row, link, far, peer)
+
+
+class _Tap:
+    """The process's end of a tap: a frame each read and write, no header (IFF_NO_PI)."""
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        self._descriptor, self._name = descriptor, name
+
+    def send(self, frame: bytes, count: int = 1) -> None:
+        for _ in range(count):
+            os.write(self._descriptor, frame)
+
+    def frames(self, count: int) -> list[bytes]:
+        got: list[bytes] = []
+        end = time.monotonic() + DEADLINE
+        while len(got) < count:
+            got += self.pending()
+            if len(got) < count and time.monotonic() > end:
+                pytest.fail(f"{count} frames out of {self._name}: {len(got)} came within {DEADLINE:.0f} s", False)
+            if len(got) < count:
+                select.select([self._descriptor], [], [], 0.05)
+        return got
+
+    def pending(self) -> list[bytes]:
+        got = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                got.append(os.read(self._descriptor, 1 << 17))
+        return got
+
+
+@contextlib.contextmanager
+def _tap(row: Row) -> Iterator[Rig]:
+    """Opened without waiting: only then does the driver run a program on a buffer of its own (tun_can_build_skb)."""
+    try:
+        descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        pytest.skip(f"the kernel has no /dev/net/tun (CONFIG_TUN): {error.strerror}")
+    try:
+        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", b"ktdut", _IFF_TAP | _IFF_NO_PI))
+        link = Link.named("ktdut")
+        link.up()
+        link.wait_until_up()
+        yield Rig(row, link, _Tap(descriptor, "ktdut"), None)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _netdevsim(row: Row) -> Iterator[Rig]:
+    """Two devices, linked where the kernel can link them (Linux 6.9 and later)."""
+    if not _NETDEVSIM.is_dir():
+        pytest.skip("the kernel has no netdevsim (CONFIG_NETDEVSIM)")
+    with contextlib.ExitStack() as stack:
+        links = [stack.enter_context(_simulated(_NETDEVSIM_ID + number)) for number in range(2)]
+        linked = _link_netdevsims(*links)
+        for link in links:
+            link.up()
+        for link in links if linked else ():
+            link.wait_until_up()
+        far = stack.enter_context(Wire(links[1]))
+        yield Rig(row, links[0], far, links[1] if linked else None)
+
+
+@contextlib.contextmanager
+def _simulated(number: int) -> Iterator[Link]:
+    """A device of the current namespace: the one that was not there before."""
+    before = {state.index for state in link_states()}
+    _write(_NETDEVSIM / "new_device", f"{number} 1")
+    try:
+        (new,) = (state for state in link_states() if state.index not in before)
+        yield Link(new.name, new.index)
+    finally:
+        _write(_NETDEVSIM / "del_device", f"{number}")
+
+
+def _link_netdevsims(first: Link, second: Link) -> bool:
+    door = _NETDEVSIM / "link_device"
+    if not door.exists():
+        return False
+    descriptor = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _write(door, f"{descriptor}:{first.index} {descriptor}:{second.index}")
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _write(path: Path, text: str) -> None:
+    """Write to a file of sysfs, all at once. Raises OSError with the kernel's answer."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _bonding(row: Row) -> Iterator[Rig]:
+    """An active-backup bond over one end of a veth."""
+    with (
+        made("ktdut", "bond", "mode", "active-backup", "miimon", "50") as bond,
+        veth_pair("ktport", "ktfar", up=False) as (port, peer),
+        Wire(peer) as far,
+    ):
+        port.enslave(bond)
+        for link in (bond, port, peer):
+            link.up()
+        for link in (peer, bond):
+            link.wait_until_up()
+        yield Rig(row, bond, far, peer)
+
+
+_MAKERS: dict[str, Callable[[Row], contextlib.AbstractContextManager[Rig]]] = {
+    "veth": _veth,
+    "card": _card,
+    "tap": _tap,
+    "netdevsim": _netdevsim,
+    "bonding": _bonding,
+}

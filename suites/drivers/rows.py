@@ -1,0 +1,132 @@
+"""The table of devices. A new driver is a new row, and a maker in `rigs.py` where no present one serves.
+
+A row says what a driver does by design; where kernels differ by what they support, the tests find out by trying
+(`Row` says how), so that a series that adds the ability is seen to add it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from net.features import Feature
+
+__all__ = ["ROWS", "Native", "Row"]
+
+_BASE = Feature.BASIC | Feature.REDIRECT
+_NOTHING = Feature(0)
+_XMIT = Feature.NDO_XMIT | Feature.NDO_XMIT_SG
+
+
+class Native(StrEnum):
+    """What a driver does with a native program. STORED: takes it, and never runs it."""
+
+    RUNS = "runs"
+    STORED = "stored"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One device.
+
+    name: in test ids. maker: which function of `rigs.py` makes it. card: the manifest's word, for QEMU's cards.
+    driver: as `ethtool -i` says. native: as above.
+    jumbo: largest MTU the device itself can carry here. plain_jumbo: errno of attaching a program without frags support
+    natively at MTU 9000, "" where the driver takes it. raise_mtu: errno of raising the MTU over such a program, ""
+    where it is done. frags_jumbo: whether a natively attached frags program is meant to get jumbo frames.
+    features: advertised on the bench, without a program; with_program: added while the device has one (an ability that
+    needs resources of its own).
+    far_program: frames that XDP sends arrive only where the far end has a program itself.
+    own_program: frames are redirected to it only while it has a program itself.
+    """
+
+    name: str
+    maker: str
+    driver: str
+    card: str = ""
+    native: Native = Native.RUNS
+    jumbo: int = 9000
+    plain_jumbo: str = ""
+    raise_mtu: str = ""
+    frags_jumbo: bool = True
+    features: Feature = _NOTHING
+    with_program: Feature = _NOTHING
+    far_program: bool = False
+    own_program: bool = False
+
+    @property
+    def takes_redirects(self) -> bool:
+        """Whether XDP can send frames out of it (ndo_xdp_xmit), once what it needs for that is there."""
+        return bool((self.features | self.with_program) & Feature.NDO_XMIT)
+
+    @property
+    def takes_fragments(self) -> bool:
+        """Whether it sends frames of several buffers by ndo_xdp_xmit."""
+        return bool((self.features | self.with_program) & Feature.NDO_XMIT_SG)
+
+
+ROWS = (
+    Row(
+        "veth",
+        maker="veth",
+        driver="veth",
+        plain_jumbo="ERANGE",
+        raise_mtu="EINVAL",
+        features=_BASE | Feature.RX_SG | _XMIT,
+        far_program=True,
+    ),
+    Row(
+        "virtio_net",
+        maker="card",
+        card="virtio_net",
+        driver="virtio_net",
+        plain_jumbo="EINVAL",
+        features=_BASE | Feature.RX_SG,
+        with_program=_XMIT,
+        own_program=True,
+    ),
+    Row(
+        "virtio_net-small",  # without mergeable receive buffers
+        maker="card",
+        card="virtio_net:mrg_rxbuf=off",
+        driver="virtio_net",
+        jumbo=1500,
+        plain_jumbo="EINVAL",
+        features=_BASE,
+        with_program=_XMIT,
+        own_program=True,
+    ),
+    Row(
+        "vmxnet3",
+        maker="card",
+        card="vmxnet3",
+        driver="vmxnet3",
+        plain_jumbo="EOPNOTSUPP",
+        frags_jumbo=False,
+        features=_BASE | Feature.NDO_XMIT,
+    ),
+    Row("e1000", maker="card", card="e1000", driver="e1000", native=Native.NONE),
+    Row("e1000e", maker="card", card="e1000e", driver="e1000e", native=Native.NONE),
+    Row("igb", maker="card", card="igb", driver="igb", frags_jumbo=True, features=_BASE | Feature.NDO_XMIT),
+    Row("tap", maker="tap", driver="tun", features=_BASE | Feature.NDO_XMIT),
+    Row(
+        "netdevsim",
+        maker="netdevsim",
+        driver="netdevsim",
+        native=Native.STORED,
+        plain_jumbo="EINVAL",
+        raise_mtu="EBUSY",
+        frags_jumbo=False,
+        features=Feature.HW_OFFLOAD,
+    ),
+    Row(
+        "bonding",
+        maker="bonding",
+        driver="bonding",
+        plain_jumbo="ERANGE",
+        raise_mtu="EINVAL",
+        features=_BASE | Feature.RX_SG | _XMIT,
+        far_program=True,
+    ),
+)

@@ -1,0 +1,219 @@
+"""Frames of MTU 9000: whole for a program that takes fragments; for one that does not, refused or dropped, never cut.
+
+Rules: each driver's ndo_bpf and ndo_change_mtu; net/core/filter.c (frags helpers); kernel/bpf/devmap.c:__xdp_enqueue.
+"""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from drivers.bench import Bench, assert_same, frames_of, redirect_target
+from drivers.cases import on_devices, over
+from drivers.programs import Action, Programs, Target
+from drivers.rigs import Rig
+from drivers.rows import Native, Row
+from drivers.test_redirect import ready_for_redirects, source
+from net.link import wait_for
+from net.netlink import NetlinkError
+from net.wire import Wire, ethernet
+from net.xdp import Mode, attached, refusal
+
+# Around the ends of one, two and three pages and of what fits beside headroom and tailroom.
+SIZES = (60, 1514, 3500, 3600, 4082, 4096, 4110, 7000, 8192, 9000, 9014)
+FRAMES = frames_of(*SIZES)
+MARKER = ethernet(77, start=99)
+
+
+def carries_jumbo(row: Row) -> bool:
+    return row.jumbo > 1500
+
+
+def jumbo_bench(rig: Rig, mode: Mode, programs: Programs) -> Bench:
+    """Skips, beside what every test skips, drivers whose native mode has no frags by design."""
+    bench = Bench(rig, mode, programs)
+    if mode is Mode.NATIVE and not rig.row.frags_jumbo:
+        pytest.skip(f"{rig.row.driver} has no native XDP with fragments (test_frags_program_is_refused holds it to that)")
+    return bench
+
+
+@over(carries_jumbo)
+def test_frags_program_passes_whole_frames(rig: Rig, device: Row, mode: Mode, programs: Programs):
+    bench = jumbo_bench(rig, mode, programs)
+    with bench.running_jumbo("frags_a", Action.PASS) as near:
+        for frame in FRAMES:
+            bench.send([frame], "frags_a")
+            length = programs.sight("frags_a").length
+            assert length == len(frame), f"{bench.who}: of {len(frame)} bytes the program saw {length}"
+            assert_same(near.frames(1), [frame], f"{bench.who}: passed frames")
+
+
+@over(carries_jumbo)
+def test_frags_program_sends_whole_frames_back(rig: Rig, device: Row, mode: Mode, programs: Programs):
+    bench = jumbo_bench(rig, mode, programs)
+    with bench.running_jumbo("frags_a", Action.TX) as near:
+        for frame in FRAMES:
+            bench.send([frame], "frags_a")
+            assert_same(rig.far.frames(1), [frame], f"{bench.who}: frames sent back")
+        bench.assert_nothing_but(near, "frags_a", MARKER)
+
+
+@over(carries_jumbo)
+def test_frags_program_drops(rig: Rig, device: Row, mode: Mode, programs: Programs):
+    bench = jumbo_bench(rig, mode, programs)
+    with bench.running_jumbo("frags_a", Action.DROP) as near:
+        bench.send(FRAMES, "frags_a")
+        bench.assert_nothing_but(near, "frags_a", MARKER)
+
+
+@over(carries_jumbo)
+def test_frags_program_redirects_whole_frames(rig: Rig, device: Row, mode: Mode, programs: Programs):
+    """To a veth, which advertises ndo-xmit-sg."""
+    bench = jumbo_bench(rig, mode, programs)
+    with (
+        redirect_target(programs, mtu=9000) as (_, out),
+        bench.running_jumbo("frags_a", Action.REDIRECT) as near,
+        programs.traced(),
+    ):
+        bench.send(FRAMES, "frags_a")
+        assert_same(out.frames(len(FRAMES)), FRAMES, f"{bench.who}: redirected frames")
+        bench.assert_nothing_but(near, "frags_a", MARKER)
+        assert programs.trace.redirect_errors == programs.trace.devmap_dropped == 0, f"{programs.trace}"
+
+
+@over(carries_jumbo)
+def test_frags_program_over_a_cpumap(rig: Rig, device: Row, mode: Mode, programs: Programs):
+    bench = jumbo_bench(rig, mode, programs)
+    with programs.redirecting_to_cpu(), bench.running_jumbo("frags_a", Action.REDIRECT, target=Target.CPU) as near:
+        bench.send(FRAMES, "frags_a")
+        assert_same(near.frames(len(FRAMES)), FRAMES, f"{bench.who}: frames over a cpumap")
+
+
+@over(carries_jumbo)
+def test_too_long_for_the_target(rig: Rig, device: Row, mode: Mode, programs: Programs):
+    """A device of MTU 1500 takes no longer frame by redirect: EMSGSIZE for each (xdp_ok_fwd_dev), none is cut."""
+    bench = jumbo_bench(rig, mode, programs)
+    long = [frame for frame in FRAMES if len(frame) > 1518]
+    with (
+        redirect_target(programs) as (_, out),
+        bench.running_jumbo("frags_a", Action.REDIRECT) as near,
+        programs.traced(),
+    ):
+        bench.send([*long, MARKER], "frags_a")
+        assert_same(out.frames(1), [MARKER], f"{bench.who}: frames redirected to a device of MTU 1500")
+        assert programs.trace.redirect_errors == len(long), f"{len(long)} frames are too long: {programs.trace}"
+        assert programs.trace.last_redirect_error == errno.EMSGSIZE, f"EMSGSIZE expected: {programs.trace}"
+        assert not near.pending(), f"{bench.who}: a frame that could not be redirected came to the stack"
+
+
+SHRINKS = (-1, -100, -4000, -5500, -8900)
+
+
+@over(carries_jumbo)
+def test_shrunk_over_fragments_then_passed(rig: Rig, device: Row, mode: Mode, programs: Programs):
+    """Whole fragments go, the last that stays gets shorter, and the skb has what the program left."""
+    bench = jumbo_bench(rig, mode, programs)
+    with bench.running_jumbo("frags_a", Action.PASS) as near:
+        for tail in SHRINKS:
+            _assert_shrunk(bench, Action.PASS, tail, near.frames)
+
+
+@over(carries_jumbo)
+def test_shrunk_over_fragments_then_sent_back(rig: Rig, device: Row, mode: Mode, programs: Programs):
+    bench = jumbo_bench(rig, mode, programs)
+    with bench.running_jumbo("frags_a", Action.TX):
+        for tail in SHRINKS:
+            _assert_shrunk(bench, Action.TX, tail, rig.far.frames)
+
+
+def _assert_shrunk(bench: Bench, action: Action, tail: int, out) -> None:
+    frame = FRAMES[-1]
+    bench.programs.order("frags_a", action, tail=tail)
+    bench.send([frame], "frags_a")
+    if bench.programs.sight("frags_a").failed:
+        # Bytes of the linear part stay where a fragment cannot be given up: the frame must then be untouched.
+        assert tail == SHRINKS[-1], f"{bench.who}: a shrink by {-tail} was refused"
+        tail = 0
+    expected = frame[: len(frame) + tail]
+    assert_same(out(1), [expected], f"{bench.who}: {len(frame)} bytes shrunk by {-tail}")
+
+
+@on_devices(lambda row: row.native is not Native.NONE)
+def test_plain_program_is_refused_or_safe(rig: Rig, device: Row, programs: Programs):
+    """Attached natively at MTU 9000: the row's errno, or frames that come whole or not at all."""
+    rig.set_mtu(9000)
+    if device.plain_jumbo:
+        error = refusal(rig.link, programs["plain_a"].fd, Mode.NATIVE)
+        assert error is not None, f"{device.name}: a program without frags was attached at MTU 9000"
+        assert error.name == device.plain_jumbo, f"{device.name}: {device.plain_jumbo} expected at MTU 9000: {error}"
+        assert rig.link.state.xdp_mode == 0, f"{device.name}: refused, and attached"
+        return
+    bench = Bench(rig, Mode.NATIVE, programs)
+    with bench.running("plain_a", Action.PASS) as near:
+        _assert_safe(bench, near)
+
+
+@on_devices(lambda row: row.native is not Native.NONE and not row.frags_jumbo)
+def test_frags_program_is_refused(rig: Rig, device: Row, programs: Programs):
+    """A driver without frags refuses every program at MTU 9000."""
+    rig.set_mtu(9000)
+    error = refusal(rig.link, programs["frags_a"].fd, Mode.NATIVE)
+    assert error is not None, f"{device.name}: a program was attached at MTU 9000"
+    assert error.name == device.plain_jumbo, f"{device.name}: {device.plain_jumbo} expected at MTU 9000: {error}"
+
+
+@over(lambda row: row.jumbo > 1500)
+def test_mtu_raised_over_a_plain_program(rig: Rig, device: Row, mode: Mode, programs: Programs):
+    """With a program without frags attached the MTU stays small (the row's errno), or frames are safe."""
+    if mode is Mode.NATIVE and device.native is Native.NONE:
+        pytest.skip(f"{device.driver} has no native XDP")
+    with attached(rig.link, programs["plain_a"].fd, mode):
+        try:
+            rig.set_mtu(9000)
+        except NetlinkError as error:
+            wanted = device.raise_mtu if mode is Mode.NATIVE else "no refusal"
+            assert error.name == wanted, f"{device.name}: {wanted} expected for MTU 9000 in {mode} mode: {error}"
+            return
+        assert not (mode is Mode.NATIVE and device.raise_mtu), f"{device.name}: MTU 9000 over a plain program was set"
+    bench = Bench(rig, mode, programs)
+    rig.set_mtu(1500)
+    with bench.running("plain_a", Action.PASS) as near:
+        rig.set_mtu(9000)
+        _assert_safe(bench, near)
+
+
+def _assert_safe(bench: Bench, near: Wire) -> None:
+    """Every frame comes whole, or not at all; what the program saw of one that came was all of it."""
+    for frame in FRAMES:
+        runs = bench.programs.sight("plain_a").runs
+        bench.rig.far.send(frame)
+        bench.rig.far.send(MARKER)
+        came = near.frames(1)
+        if came != [MARKER]:
+            assert_same(came, [frame], f"{bench.who}: frames over a program without frags")
+            assert_same(near.frames(1), [MARKER], f"{bench.who}: the frame after it")
+        sight = bench.programs.sight("plain_a")
+        assert sight.runs >= runs + 1, f"{bench.who}: the program does not run at MTU 9000"
+
+
+@over(carries_jumbo)
+def test_jumbo_frames_into_the_device(rig: Rig, device: Row, mode: Mode, programs: Programs):
+    """Frames of several buffers go through ndo_xdp_xmit where ndo-xmit-sg is advertised; else EOPNOTSUPP, none cut."""
+    rig.skip_unless_linked()
+    rig.set_mtu(9000)
+    long = [frame for frame in FRAMES if len(frame) > 4096]
+    try:
+        ready = ready_for_redirects(rig, programs)
+        with ready, source(programs, mode, mtu=9000) as (_, wire), programs.traced():
+            for frame in long:
+                wire.send(frame)
+            wait_for(lambda: programs.sight("frags_b").runs >= len(long), "frames at the source", 8.0)
+            if mode is Mode.NATIVE and not device.takes_fragments:
+                assert programs.trace.redirect_errors == len(long), f"{len(long)} refusals expected: {programs.trace}"
+                assert programs.trace.last_redirect_error == errno.EOPNOTSUPP, f"EOPNOTSUPP expected: {programs.trace}"
+                assert not rig.far.pending(), f"{device.name} does not send fragments by XDP, and sent a frame"
+                return
+            assert_same(rig.far.frames(len(long)), long, f"{device.name}: jumbo frames redirected into it, {mode}")
+    except NetlinkError as error:
+        rig.skip_without_rx_sg(error)
+        raise
