@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import functools
 import mmap
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from ctypes import POINTER, Structure, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import c_char_p, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
 from pathlib import Path
+
+from bpf.binding import LoadError, TestRunOpts, last_lines, library, messages
 
 __all__ = [
     "BPF_F_TEST_XDP_LIVE_FRAMES",
@@ -33,40 +34,6 @@ __all__ = [
 BPF_F_TEST_XDP_LIVE_FRAMES = 1 << 1  # include/uapi/linux/bpf.h
 BPF_F_XDP_DEV_BOUND_ONLY = 1 << 6
 _BTF_KIND_STRUCT, _BTF_KIND_FUNC = 4, 12
-_PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
-
-
-class LoadError(Exception):
-    """An object or a program that the kernel (or libbpf) refuses. Its text ends with the verifier's log.
-
-    errno: of the refusal, 0 where there is none.
-    """
-
-    def __init__(self, text: str, errno: int = 0) -> None:
-        super().__init__(text)
-        self.errno = errno
-
-
-class _TestRunOpts(Structure):
-    """struct bpf_test_run_opts of libbpf 1.0 and later."""
-
-    _fields_ = (
-        ("sz", c_size_t),
-        ("data_in", c_void_p),
-        ("data_out", c_void_p),
-        ("data_size_in", c_uint32),
-        ("data_size_out", c_uint32),
-        ("ctx_in", c_void_p),
-        ("ctx_out", c_void_p),
-        ("ctx_size_in", c_uint32),
-        ("ctx_size_out", c_uint32),
-        ("retval", c_uint32),
-        ("repeat", c_int),
-        ("duration", c_uint32),
-        ("flags", c_uint32),
-        ("cpu", c_uint32),
-        ("batch_size", c_uint32),
-    )
 
 
 @dataclass(frozen=True)
@@ -93,92 +60,45 @@ class TestRun:
         return errno.errorcode.get(self.error, str(self.error)) if self.error else "success"
 
 
-@functools.cache
-def _libbpf() -> ctypes.CDLL:
-    library = ctypes.CDLL("libbpf.so.1", use_errno=True)
-    signatures = {
-        "bpf_object__open_file": (c_void_p, c_char_p, c_void_p),
-        "bpf_object__load": (c_int, c_void_p),
-        "bpf_object__close": (None, c_void_p),
-        "bpf_object__find_program_by_name": (c_void_p, c_void_p, c_char_p),
-        "bpf_object__find_map_by_name": (c_void_p, c_void_p, c_char_p),
-        "bpf_object__next_program": (c_void_p, c_void_p, c_void_p),
-        "bpf_program__fd": (c_int, c_void_p),
-        "bpf_program__name": (c_char_p, c_void_p),
-        "bpf_program__set_autoload": (c_int, c_void_p, c_bool),
-        "bpf_program__set_ifindex": (None, c_void_p, c_uint32),
-        "bpf_program__flags": (c_uint32, c_void_p),
-        "bpf_program__set_flags": (c_int, c_void_p, c_uint32),
-        "bpf_map__fd": (c_int, c_void_p),
-        "bpf_map__value_size": (c_uint32, c_void_p),
-        "bpf_map_update_elem": (c_int, c_int, c_void_p, c_void_p, c_uint64),
-        "bpf_map_lookup_elem": (c_int, c_int, c_void_p, c_void_p),
-        "bpf_map_delete_elem": (c_int, c_int, c_void_p),
-        "bpf_prog_test_run_opts": (c_int, c_int, POINTER(_TestRunOpts)),
-        "btf__load_vmlinux_btf": (c_void_p,),
-        "btf__find_by_name_kind": (c_int, c_void_p, c_char_p, c_uint32),
-        "btf__resolve_size": (ctypes.c_int64, c_void_p, c_uint32),
-        "btf__free": (None, c_void_p),
-        "libbpf_set_print": (c_void_p, c_void_p),
-    }
-    for name, (result, *arguments) in signatures.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library
-
-
-@contextmanager
-def _messages() -> Iterator[list[str]]:
-    """Collect what libbpf has to say (the verifier's log among it) instead of letting it print."""
-    heard: list[str] = []
-    libc = ctypes.CDLL(None)
-
-    def hear(level: int, template: bytes, arguments: int) -> int:
-        text = ctypes.create_string_buffer(1 << 16)
-        libc.vsnprintf(text, c_size_t(len(text)), template, c_void_p(arguments))
-        if level < 2:  # LIBBPF_WARN and LIBBPF_INFO; DEBUG is far too much
-            heard.append(text.value.decode("utf-8", "replace"))
-        return 0
-
-    callback = _PRINT(hear)
-    before = _libbpf().libbpf_set_print(ctypes.cast(callback, c_void_p))
-    try:
-        yield heard
-    finally:
-        _libbpf().libbpf_set_print(before)
-
-
-def _last_lines(heard: list[str], lines: int = 30) -> str:
-    """The end of what was said: the verifier's log may be thousands of lines, and its verdict is the last of them."""
-    return "\n".join("".join(heard).splitlines()[-lines:])
-
-
 class Object:
     """A BPF object file, loaded: every program verified, every map made. Close it, or use it as a context manager."""
 
-    def __init__(self, path: Path, *, only: str = "", ifindex: int = 0, flags: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        only: str = "",
+        ifindex: int = 0,
+        flags: int = 0,
+        target: tuple[Program, str] | None = None,
+        maps: Mapping[str, Map] | None = None,
+    ) -> None:
         """Open and load `path`. Raises LoadError with libbpf's and the verifier's words.
 
         only: load no other program than this one. ifindex, flags: prog_ifindex and more prog_flags for what is loaded.
+        target: the program and its function that a tracing program or an extension is for. maps: maps to use in place
+        of the object's own of that name.
         """
-        with _messages() as heard:
-            self._handle = _libbpf().bpf_object__open_file(os.fsencode(path), None)
+        with messages() as heard:
+            self._handle = library().bpf_object__open_file(os.fsencode(path), None)
             self._programs: dict[str, Program] = {}
             self._maps: dict[str, Map] = {}
             if not self._handle:
                 reason = os.strerror(ctypes.get_errno())
-                raise LoadError(f"{path.name}: cannot be opened: {reason}\n{_last_lines(heard)}")
-            if only or ifindex or flags:
-                self._choose(only, ifindex, flags)
-            status = _libbpf().bpf_object__load(self._handle)
+                raise LoadError(f"{path.name}: cannot be opened: {reason}\n{last_lines(heard)}")
+            if only or ifindex or flags or target:
+                self._choose(only, ifindex, flags, target)
+            for name, other in (maps or {}).items():
+                library().bpf_map__reuse_fd(self._find("map", name), other.fd)
+            status = library().bpf_object__load(self._handle)
             if status:
                 self.close()
-                reason = f"{path.name}: does not load: {os.strerror(-status)}\n{_last_lines(heard)}"
+                reason = f"{path.name}: does not load: {os.strerror(-status)}\n{last_lines(heard)}"
                 raise LoadError(reason, -status)
 
-    def _choose(self, only: str, ifindex: int, flags: int) -> None:
+    def _choose(self, only: str, ifindex: int, flags: int, target: tuple[Program, str] | None) -> None:
         """Say which programs to load, and how."""
-        libbpf = _libbpf()
+        libbpf = library()
         program = libbpf.bpf_object__next_program(self._handle, None)
         while program:
             if only and libbpf.bpf_program__name(program) != only.encode():
@@ -186,27 +106,45 @@ class Object:
             else:
                 libbpf.bpf_program__set_ifindex(program, ifindex)
                 libbpf.bpf_program__set_flags(program, libbpf.bpf_program__flags(program) | flags)
+                if target:
+                    libbpf.bpf_program__set_attach_target(program, target[0].fd, target[1].encode())
             program = libbpf.bpf_object__next_program(self._handle, program)
+
+    def _find(self, what: str, name: str) -> int:
+        """libbpf's handle of a program or a map."""
+        find = {"program": library().bpf_object__find_program_by_name, "map": library().bpf_object__find_map_by_name}
+        found = find[what](self._handle, name.encode())
+        if not found:
+            raise LoadError(f"no {what} named {name}")
+        return int(found)
 
     def program(self, name: str) -> Program:
         if name not in self._programs:
-            found = _libbpf().bpf_object__find_program_by_name(self._handle, name.encode())
-            if not found:
-                raise LoadError(f"no program named {name}")
-            self._programs[name] = Program(name, _libbpf().bpf_program__fd(found))
+            self._programs[name] = Program(name, library().bpf_program__fd(self._find("program", name)))
         return self._programs[name]
 
     def map(self, name: str) -> Map:
         if name not in self._maps:
-            found = _libbpf().bpf_object__find_map_by_name(self._handle, name.encode())
-            if not found:
-                raise LoadError(f"no map named {name}")
-            self._maps[name] = Map(name, _libbpf().bpf_map__fd(found), _libbpf().bpf_map__value_size(found))
+            found = self._find("map", name)
+            self._maps[name] = Map(name, library().bpf_map__fd(found), library().bpf_map__value_size(found))
         return self._maps[name]
+
+    @contextmanager
+    def attached(self, name: str) -> Iterator[None]:
+        """A tracing program or an extension at its target for as long as the block runs. Raises LoadError."""
+        with messages() as heard:
+            link = library().bpf_program__attach(self._find("program", name))
+            error = ctypes.get_errno()
+        if not link:
+            raise LoadError(f"{name}: does not attach: {os.strerror(error)}\n{last_lines(heard)}", error)
+        try:
+            yield
+        finally:
+            library().bpf_link__destroy(link)
 
     def close(self) -> None:
         if self._handle:
-            _libbpf().bpf_object__close(self._handle)
+            library().bpf_object__close(self._handle)
             self._handle = None
 
     def __enter__(self) -> Object:
@@ -232,12 +170,24 @@ class Map:
         """Set a value: 32 bits (a file descriptor, for a map of programs), or whole bytes. Gives 0 or the errno."""
         data = value if isinstance(value, bytes) else value.to_bytes(4, sys.byteorder)
         assert len(data) == self.value_size, f"{self.name} takes values of {self.value_size} bytes, not {len(data)}"
-        status = _libbpf().bpf_map_update_elem(self.fd, ctypes.byref(c_uint32(key)), data, c_uint64(0))
+        status = library().bpf_map_update_elem(self.fd, ctypes.byref(c_uint32(key)), data, c_uint64(0))
         return abs(int(status))
+
+    @staticmethod
+    @contextmanager
+    def made(kind: int, value_size: int, entries: int = 1) -> Iterator[Map]:
+        """A map of no object, gone at the block's end. kind: BPF_MAP_TYPE_*. Raises LoadError."""
+        fd = library().bpf_map_create(kind, b"made", 4, value_size, entries, None)
+        if fd < 0:
+            raise LoadError(f"no map of type {kind}: {os.strerror(-fd)}", -fd)
+        try:
+            yield Map("made", fd, value_size)
+        finally:
+            os.close(fd)
 
     def delete(self, key: int) -> int:
         """Remove a key. Gives 0 or the errno."""
-        return abs(int(_libbpf().bpf_map_delete_elem(self.fd, ctypes.byref(c_uint32(key)))))
+        return abs(int(library().bpf_map_delete_elem(self.fd, ctypes.byref(c_uint32(key)))))
 
 
 @dataclass(frozen=True)
@@ -265,8 +215,8 @@ class Program:
         """
         data_buffer = _filled(out)
         ctx_buffer = _filled(ctx_out)
-        options = _TestRunOpts(
-            sz=ctypes.sizeof(_TestRunOpts),
+        options = TestRunOpts(
+            sz=ctypes.sizeof(TestRunOpts),
             data_in=ctypes.cast(c_char_p(data), c_void_p),
             data_size_in=len(data),
             data_out=ctypes.cast(data_buffer, c_void_p) if data_buffer is not None else None,
@@ -279,7 +229,7 @@ class Program:
             flags=flags,
             batch_size=batch_size,
         )
-        status = _libbpf().bpf_prog_test_run_opts(self.fd, ctypes.byref(options))
+        status = library().bpf_prog_test_run_opts(self.fd, ctypes.byref(options))
         return TestRun(
             error=-status if status < 0 else 0,
             retval=options.retval,
@@ -289,6 +239,25 @@ class Program:
             ctx=ctx_buffer.raw if ctx_buffer is not None else b"",
             ctx_size=options.ctx_size_out,
         )
+
+    def test_runs(self, data: bytes, times: int, *, ctx: bytes | None = None) -> None:
+        """Run it so many times, each on a frame of its own, with no output: one system call each and little else.
+
+        Raises OSError with the errno of the first that fails.
+        """
+        options = TestRunOpts(
+            sz=ctypes.sizeof(TestRunOpts),
+            data_in=ctypes.cast(c_char_p(data), c_void_p),
+            data_size_in=len(data),
+            ctx_in=ctypes.cast(c_char_p(ctx), c_void_p) if ctx is not None else None,
+            ctx_size_in=len(ctx) if ctx is not None else 0,
+        )
+        run, reference = library().bpf_prog_test_run_opts, ctypes.byref(options)
+        for _ in range(times):
+            options.data_size_out = 0
+            status = run(self.fd, reference)
+            if status:
+                raise OSError(-status, f"{self.name}: test_run: {os.strerror(-status)}")
 
 
 def _filled(size: int | None) -> ctypes.Array[ctypes.c_char] | None:
@@ -314,23 +283,23 @@ def find_object(suite: str, name: str) -> Path:
 def type_size(name: str) -> int | None:
     """sizeof(struct `name`) of the running kernel, from its BTF; None where it has no BTF or no such struct."""
     with _kernel_types() as btf:
-        found = _libbpf().btf__find_by_name_kind(btf, name.encode(), _BTF_KIND_STRUCT) if btf else 0
-        return int(_libbpf().btf__resolve_size(btf, found)) if found > 0 else None
+        found = library().btf__find_by_name_kind(btf, name.encode(), _BTF_KIND_STRUCT) if btf else 0
+        return int(library().btf__resolve_size(btf, found)) if found > 0 else None
 
 
 def has_function(name: str) -> bool:
     """Whether the running kernel's BTF has a function of that name (a kfunc, say)."""
     with _kernel_types() as btf:
-        return bool(btf) and _libbpf().btf__find_by_name_kind(btf, name.encode(), _BTF_KIND_FUNC) > 0
+        return bool(btf) and library().btf__find_by_name_kind(btf, name.encode(), _BTF_KIND_FUNC) > 0
 
 
 @contextmanager
 def _kernel_types() -> Iterator[int | None]:
     """The running kernel's BTF, None where it has none."""
-    with _messages():
-        btf = _libbpf().btf__load_vmlinux_btf()
+    with messages():
+        btf = library().btf__load_vmlinux_btf()
         try:
             yield btf
         finally:
             if btf:
-                _libbpf().btf__free(btf)
+                library().btf__free(btf)

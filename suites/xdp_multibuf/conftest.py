@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from bpf.libbpf import LoadError, Object, find_object, type_size
-from xdp_multibuf.machine import Limits, Machine, frame_of
+from xdp_multibuf.machine import Limits, Machine, adjust_meta, frame_of
+from xdp_multibuf.model import Behaviour
+
+# `--fuzz MINUTES`: without it there is no test to report as skipped.
+collect_ignore = [] if os.environ.get("KTRIAL_FUZZ_MINUTES") else ["test_fuzz.py"]
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +38,14 @@ def _has_frags() -> bool:
 def limits() -> Limits:
     """Frame limits of the kernel under test."""
     return Limits.of_kernel(type_size("skb_shared_info"), type_size("xdp_frame"))
+
+
+@pytest.fixture(scope="session")
+def behaviour(machine: Machine) -> Behaviour:
+    """What the kernel under test does where kernels differ: one small case for each."""
+    more_than_32 = machine.run(frame_of(60), adjust_meta(-36)).results == (0,)
+    splits = not machine.run(frame_of(256), split=128).error
+    return Behaviour(metadata_limit=255 if more_than_32 else 32, splits=splits)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import NamedTuple
 
 from bpf.libbpf import Object, TestRun
@@ -15,6 +16,7 @@ __all__ = [
     "LENGTH",
     "LINEAR",
     "METADATA",
+    "Kind",
     "Machine",
     "Op",
     "Run",
@@ -22,6 +24,7 @@ __all__ = [
     "adjust_meta",
     "adjust_tail",
     "frame_of",
+    "ink",
     "load",
     "poke",
     "store",
@@ -34,10 +37,33 @@ OUTPUT_BYTES = 1 << 17  # more than any frame the kernel takes
 _HEADER = struct.Struct("<4I")
 _OPERATION = struct.Struct("<IiII q")
 _PATTERN = bytes(range(1, 252)) * ((1 << 17) // 251 + 1)
+_INK = _PATTERN[::-1]
+
+
+class Kind(IntEnum):
+    """What an operation does: `enum kind` in bpf/machine.bpf.c."""
+
+    END = 0
+    LENGTH = 1
+    LINEAR = 2
+    METADATA = 3
+    ADJUST_HEAD = 4
+    ADJUST_TAIL = 5
+    ADJUST_META = 6
+    LOAD = 7
+    STORE = 8
+    PEEK = 9
+    POKE = 10
+    PEEK_META = 11
+    POKE_META = 12
+    INGRESS = 13
+    QUEUE = 14
+    JUMP = 15
+    OUTPUT = 16
 
 
 class Op(NamedTuple):
-    """One operation. kind: as `enum kind` in bpf/machine.bpf.c. data: the bytes that a store writes."""
+    """One operation. data: the bytes that a store writes."""
 
     kind: int
     offset: int = 0
@@ -45,52 +71,51 @@ class Op(NamedTuple):
     data: bytes = b""
 
 
-LENGTH, LINEAR, METADATA = Op(1), Op(2), Op(3)
-PEEK_META, INGRESS, QUEUE = Op(11), Op(13), Op(14)
-_LOAD, _STORE = 7, 8
+LENGTH, LINEAR, METADATA = Op(Kind.LENGTH), Op(Kind.LINEAR), Op(Kind.METADATA)
+PEEK_META, INGRESS, QUEUE = Op(Kind.PEEK_META), Op(Kind.INGRESS), Op(Kind.QUEUE)
 
 
 def adjust_head(by: int) -> Op:
-    return Op(4, by)
+    return Op(Kind.ADJUST_HEAD, by)
 
 
 def adjust_tail(by: int) -> Op:
-    return Op(5, by)
+    return Op(Kind.ADJUST_TAIL, by)
 
 
 def adjust_meta(by: int) -> Op:
-    return Op(6, by)
+    return Op(Kind.ADJUST_META, by)
 
 
 def load(offset: int, length: int) -> Op:
     """bpf_xdp_load_bytes of 1 or more bytes; the bytes come back in Run.loaded, the return code in Run.results."""
-    return Op(_LOAD, _signed(offset), length)
+    return Op(Kind.LOAD, _signed(offset), length)
 
 
 def store(offset: int, data: bytes) -> Op:
-    return Op(_STORE, _signed(offset), len(data), data)
+    return Op(Kind.STORE, _signed(offset), len(data), data)
 
 
 def peek(offset: int) -> Op:
     """The byte at data + offset by direct access, or -1 where the program's bounds check fails."""
-    return Op(9, offset)
+    return Op(Kind.PEEK, offset)
 
 
 def poke(offset: int, byte: int) -> Op:
-    return Op(10, offset, byte)
+    return Op(Kind.POKE, offset, byte)
 
 
 def poke_meta(byte: int) -> Op:
-    return Op(12, 0, byte)
+    return Op(Kind.POKE_META, 0, byte)
 
 
 def jump(slot: int) -> Op:
-    return Op(15, slot)
+    return Op(Kind.JUMP, slot)
 
 
 def output(length: int) -> Op:
     """bpf_perf_event_output of the first `length` bytes of the frame."""
-    return Op(16, 0, length)
+    return Op(Kind.OUTPUT, 0, length)
 
 
 def _signed(value: int) -> int:
@@ -100,6 +125,11 @@ def _signed(value: int) -> int:
 def frame_of(size: int) -> bytes:
     """A frame of `size` bytes. No byte is 0, and no two pages are alike (the period is the prime 251)."""
     return _PATTERN[:size]
+
+
+def ink(size: int) -> bytes:
+    """Bytes to store: the pattern of `frame_of` backwards, so that what was stored shows."""
+    return _INK[:size]
 
 
 def xdp_md(data: int = 0, data_end: int = 0, *, data_meta: int = 0, ifindex: int = 0, queue: int = 0, egress: int = 0):
@@ -171,7 +201,7 @@ class Machine:
         assert len(operations) <= MAX_OPERATIONS, f"{len(operations)} operations, at most {MAX_OPERATIONS} fit"
         for op in operations:
             script += _OPERATION.pack(op.kind, op.offset, op.length, at, 0)
-            if op.kind in (_LOAD, _STORE):
+            if op.kind in (Kind.LOAD, Kind.STORE):
                 self._buffer[at : at + op.length] = op.data or b"\xee" * op.length
                 at += op.length
         script += bytes(_OPERATION.size)
@@ -185,7 +215,7 @@ class Machine:
             start = _HEADER.size + index * _OPERATION.size
             kind, _offset, length, at, result = _OPERATION.unpack(self._script[start : start + _OPERATION.size])
             results.append(result)
-            loaded.append(self._buffer[at : at + length] if kind == _LOAD else b"")
+            loaded.append(self._buffer[at : at + length] if kind == Kind.LOAD else b"")
         meta, linear = struct.unpack_from("<2I", ran.ctx) if len(ran.ctx) >= 8 and ran.ctx_size >= 8 else (0, 0)
         return Run(
             error=ran.error_name if ran.error else "",

@@ -9,10 +9,12 @@ import errno
 import os
 from collections.abc import Callable
 
+import pytest
 from xdp_multibuf.cases import cases
-from xdp_multibuf.machine import LENGTH, Limits, Machine, Op, adjust_tail, difference, frame_of
+from xdp_multibuf.machine import LENGTH, Limits, Machine, Op, adjust_tail, difference, frame_of, xdp_md
 
 RUNS = 1500
+MANY_RUNS = 10_000
 
 
 @cases("frame", ["60", "linear", "9000", "largest"])
@@ -51,9 +53,9 @@ def _free_pages() -> int:
     return int(text.split(b"nr_free_pages ")[1].split()[0])
 
 
-def pages_lost(action: Callable[[], object], runs: int) -> float:
+def pages_lost(action: Callable[[], object], runs: int, warm_up: int = 20) -> float:
     """Pages that each of `runs` calls of `action` keeps, after a few to warm caches up."""
-    for _ in range(20):
+    for _ in range(warm_up):
         action()
     before = _free_pages()
     for _ in range(runs):
@@ -78,6 +80,18 @@ def test_no_page_is_lost(machine: Machine, limits: Limits, program: str):
     lost = pages_lost(lambda: machine.frags.test_run(frame), RUNS)
     assert machine.runs >= RUNS
     assert lost < 0.5, f"{program}: each run of a {limits.largest} byte frame keeps {lost:.2f} pages"
+
+
+@pytest.mark.usefixtures("header_split")
+@cases("program", ["untouched", "released", "shrunk"])
+def test_no_page_is_lost_over_ten_thousand_runs(machine: Machine, program: str):
+    """The smallest frame with a fragment: one page each run, which the program releases or leaves to test_run."""
+    by = {"untouched": 0, "released": -46, "shrunk": -20}[program]
+    machine.prepare([adjust_tail(by)] if by else [])
+    frame, ctx = frame_of(60), xdp_md(0, 14)
+    lost = pages_lost(lambda: machine.frags.test_runs(frame, 1000, ctx=ctx), MANY_RUNS // 1000, warm_up=1) / 1000
+    assert machine.runs >= MANY_RUNS
+    assert lost < 0.05, f"{program}: {MANY_RUNS} runs of a frame with one fragment keep {lost * MANY_RUNS:.0f} pages"
 
 
 def test_no_page_is_lost_by_a_refused_frame(machine: Machine, limits: Limits):

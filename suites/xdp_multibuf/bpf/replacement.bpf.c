@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Extensions (freplace) for the functions of target.bpf.c. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} jumps SEC(".maps");
+
+/* As test_freplace.py has it. */
+struct seen {
+	__u32 runs;
+	__u32 length;
+	__s32 loaded; /* what loading the frame's last byte returned */
+	__u8 last[4];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct seen);
+} sights SEC(".maps");
+
+SEC("freplace/hook")
+int replacement(struct xdp_md *ctx)
+{
+	__u32 zero = 0;
+	struct seen *seen = bpf_map_lookup_elem(&sights, &zero);
+
+	if (!seen)
+		return XDP_ABORTED;
+	seen->runs++;
+	seen->length = bpf_xdp_get_buff_len(ctx);
+	seen->loaded = bpf_xdp_load_bytes(ctx, seen->length - 1, seen->last, 1);
+	return XDP_TX;
+}
+
+SEC("freplace/hook")
+int jumping_replacement(struct xdp_md *ctx)
+{
+	bpf_tail_call(ctx, &jumps, 0);
+	return XDP_TX;
+}
+
+char _license[] SEC("license") = "GPL";
