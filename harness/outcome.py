@@ -55,6 +55,7 @@ def conclude(trial: Trial, error: KtrialError | None) -> RunResult:
         new_warnings=trial.warnings,
         identical=trial.identity is not None and trial.identity.same,
         suites=tuple(SuiteInfo(chosen.suite.name, chosen.why) for chosen in trial.picked),
+        uncompiled=trial.coverage.left,
         base=trial.results[0] if trial.results else None,
         patched=trial.results[1] if trial.results else None,
         comparison=trial.comparison,
@@ -68,8 +69,8 @@ def _verdict(trial: Trial, error: KtrialError | None) -> Verdict:
     if error is not None:
         return failed_verdict(error)
     if trial.comparison is not None:
-        return decide(trial.comparison, new_warnings=len(trial.warnings))
-    return identical_verdict()
+        return decide(trial.comparison, new_warnings=len(trial.warnings), uncompiled=len(trial.coverage.left))
+    return identical_verdict([gap.file for gap in trial.coverage.left])
 
 
 def _series(trial: Trial) -> SeriesInfo | None:
@@ -117,6 +118,7 @@ def _config(trial: Trial) -> ConfigInfo | None:
         patched_digest=patched.digest,
         config_base=trial.invocation.config_base,
         absent=patched.absent,
+        touched=tuple(line.symbol for line in trial.coverage.fragment.settings) if trial.coverage.fragment else (),
     )
 
 

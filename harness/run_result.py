@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from harness.build.model import Diagnostic
 from harness.compare import Comparison
+from harness.coverage import Uncompiled
 from harness.results import SideResults
 from harness.verdict import Failure, Verdict
 
@@ -70,7 +71,8 @@ class TreeInfo:
 class ConfigInfo:
     """The kernels' configuration. fragments: in order of merging. *_digest: SHA-256 of the resolved symbols, hex.
 
-    absent: optional symbols that did not take, each with its reason.
+    absent: optional symbols that did not take, each with its reason. touched: symbols turned on so that what the series
+    touches is compiled.
     """
 
     fragments: tuple[str, ...]
@@ -78,6 +80,7 @@ class ConfigInfo:
     patched_digest: str
     config_base: str = "allnoconfig"
     absent: tuple[tuple[str, str], ...] = ()
+    touched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,7 @@ class RunResult:
     """A run from beginning to end.
 
     started, finished: ISO 8601 with offset. identical: both kernels are the same code, and nothing was run.
+    uncompiled: touched files of kernel code that the configuration leaves out, so that nothing is known about them.
     new_warnings: compiler diagnostics that only the patched build has. reproduce: shell commands for the first
     regression.
     """
@@ -157,6 +161,7 @@ class RunResult:
     new_warnings: tuple[Diagnostic, ...] = ()
     identical: bool = False
     suites: tuple[SuiteInfo, ...] = ()
+    uncompiled: tuple[Uncompiled, ...] = ()
     base: SideResults | None = None
     patched: SideResults | None = None
     comparison: Comparison | None = None

@@ -26,8 +26,10 @@ from harness.build import (
 from harness.build.model import Diagnostic
 from harness.build.store import build_key, entry, ready
 from harness.compare import Comparison, compare
+from harness.coverage import Coverage, as_text, cover, uncompiled
 from harness.errors import KtrialError, MachineLost
-from harness.kconfig import Fragment, ResolvedConfig, load_fragment, resolve
+from harness.kconfig import Fragment, ResolvedConfig, enable, load_fragment, merge, resolve
+from harness.kconfig.configure import ALLNOCONFIG
 from harness.locks import locked
 from harness.machine.accel import AcceleratorChoice, choose_accelerator
 from harness.passes import Bench, run_passes
@@ -78,6 +80,7 @@ class Trial:
     toolchain: Toolchain | None = None
     picked: tuple[PickedSuite, ...] = ()
     fragments: tuple[Fragment, ...] = ()
+    coverage: Coverage = Coverage()  # noqa: RUF009  # frozen
     configs: tuple[ResolvedConfig, ResolvedConfig] | None = None
     base_kernel: Kernel | None = None
     patched_kernel: Kernel | None = None
@@ -153,6 +156,11 @@ class Trial:
     def _configure(self) -> None:
         assert self.applied is not None
         base = self._resolve("base", self._base_source())
+        inputs = inputs_digest("coverage", self.applied, base.digest)
+        self.coverage = self.run.once("coverage", Coverage, inputs, lambda: self._covered(base))
+        if self.coverage.fragment is not None:
+            self.fragments = (*self.fragments, self.coverage.fragment)
+            base = self._resolve("base", self._base_source())
         same = self.invocation.no_base or not any(_configures(path) for path in self.applied.changed)
         if not same:
             with self._patched_source() as source:
@@ -161,6 +169,33 @@ class Trial:
             self.configs = (base, base)
         for side, config in zip(("base", "patched"), self.configs, strict=True):
             atomic_write(self.run.config(side), config.text.encode())
+
+    def _covered(self, base: ResolvedConfig) -> Coverage:
+        """What more is to be turned on so that every touched file is compiled, and what stays uncompiled."""
+        assert self.applied is not None
+        changed, before = self.applied.changed, self._base_source().directory
+        if all((before / name).exists() for name in changed) and not uncompiled(before, base.text, changed):
+            return Coverage()
+        asked, work = self.invocation, self._work("config/touched-work")
+        with self._patched_source() as source:
+            directory = source.directory
+            config = merge(directory, self.fragments, work=work, config_base=asked.config_base, llvm=asked.llvm)
+            if asked.config_base != ALLNOCONFIG:  # a whole configuration that somebody chose is left as it is
+                return Coverage(left=uncompiled(directory, config, changed))
+            self.observer.stage("config", "looking for what compiles every file that the series touches")
+            path = self.run.path / "config" / "touched.config"
+            fragment = cover(
+                directory,
+                config,
+                changed,
+                lambda symbols: enable(directory, self.fragments, symbols, work=work, llvm=asked.llvm),
+                path,
+            )
+            if fragment is not None:
+                atomic_write(path, as_text(fragment).encode())
+                self.observer.stage("config", f"turned on: {', '.join(line.symbol for line in fragment.settings)}")
+                config = merge(directory, (*self.fragments, fragment), work=work, llvm=asked.llvm)
+            return Coverage(fragment, uncompiled(directory, config, changed))
 
     def _resolve(self, side: str, source: Source) -> ResolvedConfig:
         assert self.toolchain is not None

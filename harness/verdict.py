@@ -72,16 +72,26 @@ class Failure:
     log: str = ""
 
 
-def decide(comparison: Comparison, *, new_warnings: int = 0) -> Verdict:
-    """The verdict on a run whose kernels were booted. new_warnings: of the compiler; told, never blamed."""
+def decide(comparison: Comparison, *, new_warnings: int = 0, uncompiled: int = 0) -> Verdict:
+    """The verdict on a run whose kernels were booted.
+
+    new_warnings: of the compiler; told, never blamed. uncompiled: touched files that the configuration leaves out.
+    """
     verdict = _booted(comparison) or (_compared(comparison) if comparison.compared else _alone(comparison))
-    if not new_warnings:
-        return verdict
-    return _verdict(verdict.exit_code, verdict.kind, f"{verdict.line}; {_count(new_warnings, 'new compiler warning')}")
+    told = [_count(new_warnings, "new compiler warning")] if new_warnings else []
+    told += [f"{_count(uncompiled, 'touched file')} not compiled"] if uncompiled else []
+    return _verdict(verdict.exit_code, verdict.kind, "; ".join((verdict.line, *told))) if told else verdict
 
 
-def identical_verdict() -> Verdict:
-    """The verdict where the series changes nothing in what is compiled, so that nothing was run."""
+def identical_verdict(uncompiled: Sequence[str] = ()) -> Verdict:
+    """The verdict where the series changes nothing in what is compiled, so that nothing was run.
+
+    uncompiled: touched files that the configuration leaves out: with them, nothing is known about the series.
+    """
+    if uncompiled:
+        more = f" and {len(uncompiled) - 1} more" if len(uncompiled) > 1 else ""
+        line = f"NOTHING TESTED: what the series touches is not compiled: {uncompiled[0]}{more}"
+        return _verdict(ExitCode.MACHINE_LOST, VerdictKind.NOTHING_TESTED, line)
     line = "identical: with this configuration the series changes no code; no test was run"
     return Verdict(ExitCode.NO_REGRESSION, VerdictKind.IDENTICAL, line)
 

@@ -124,6 +124,18 @@ def test_identical_kernels_are_called_identical_and_not_tested():
     assert "no regression" not in verdict.line
 
 
+def test_identical_kernels_say_nothing_about_code_that_neither_compiles():
+    verdict = identical_verdict(["arch/arm64/net/bpf_jit_comp.c", "drivers/net/fec.c"])
+    assert verdict.exit_code is ExitCode.MACHINE_LOST
+    assert verdict.line == (
+        "NOTHING TESTED: what the series touches is not compiled: arch/arm64/net/bpf_jit_comp.c and 1 more"
+    )
+
+
+def test_a_touched_file_that_was_not_compiled_is_in_the_verdict():
+    assert decided(side(a="p"), side(a="p"), uncompiled=1).line.endswith("; 1 touched file not compiled")
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "exit_code"),
     [

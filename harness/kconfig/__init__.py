@@ -35,6 +35,7 @@ __all__ = [
     "Term",
     "config_digest",
     "diff",
+    "enable",
     "explain",
     "fragment_names",
     "holds",
@@ -45,4 +46,4 @@ __all__ = [
     "values",
 ]
 
-from harness.kconfig.resolution import explain, merge, resolve
+from harness.kconfig.resolution import enable, explain, merge, resolve

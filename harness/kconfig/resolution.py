@@ -17,7 +17,7 @@ from harness.kconfig.model import Addition, Explanation, Fragment, Loss, Reason,
 from harness.places import cache_dir
 from harness.record import load_if, save
 
-__all__ = ["explain", "merge", "resolve"]
+__all__ = ["enable", "explain", "merge", "resolve"]
 
 _VERIFIED_AT_MOST = 5
 
@@ -97,6 +97,31 @@ def explain(
         to_enable=extra + (mend or ()),
         verified=bool(extra),
     )
+
+
+def enable(
+    source: Path,
+    fragments: Sequence[Fragment],
+    symbols: Sequence[str],
+    *,
+    work: Path,
+    config_base: str = ALLNOCONFIG,
+    llvm: bool = False,
+    log: Path | None = None,
+) -> tuple[Addition, ...]:
+    """The lines that turn symbols on beside what `fragments` ask for, with all that they depend on.
+
+    The kernel's own olddefconfig has agreed to them. A symbol that cannot be turned on is left out.
+    """
+    bench = _bench(source, work, config_base, llvm, log)
+    asked = _settings(requested(fragments))
+    wanted = {name: "y" for name in symbols if name not in asked}
+    config = configure(bench, asked | wanted)
+    lost = _not_held(wanted, config)
+    reply = ask(bench, _question(bench, config, asked | wanted, lost)) if lost else Answer()
+    mend = _verified(bench, asked | wanted, reply) if lost else None
+    mended = set(reply.mended) if mend else set()
+    return (*(Addition(name, "y") for name in wanted if name not in lost or name in mended), *(mend or ()))
 
 
 def _unexplained(name: str, reply: Answer) -> KtrialError:

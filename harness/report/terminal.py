@@ -111,6 +111,7 @@ def _subject(result: RunResult, console: Console) -> None:
         tree = result.tree
         facts.append(("base", f"{tree.base_commit[:12]} ({tree.version}, {tree.label}): {tree.base_why}"))
     facts += [("suite", f"{suite.name} ({suite.why})") for suite in result.suites]
+    facts += [("not compiled", f"{gap.file}: {gap.why}") for gap in result.uncompiled[:_WARNINGS]]
     _facts(console, facts)
 
 
@@ -248,6 +249,8 @@ def _environment(result: RunResult, console: Console) -> None:
         digest = config.patched_digest[:12]
         other = "" if config.base_digest == config.patched_digest else f" (base {config.base_digest[:12]})"
         facts.append(("config", f"{digest}{other}: {config.config_base} + {', '.join(config.fragments)}"))
+        if config.touched:
+            facts.append(("turned on", f"{', '.join(config.touched)}: compile what the series touches"))
         facts += [("absent", f"{symbol}: {reason}") for symbol, reason in config.absent]
     facts += [(f"kernel {kernel.side}", _kernel_line(kernel)) for kernel in result.kernels]
     pahole = f"pahole {environment.pahole}" if environment.pahole else ""

@@ -1,0 +1,140 @@
+"""What a series touches is compiled, or said not to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_kconfig_resolve import kernel_source
+
+from harness.coverage import Uncompiled, as_text, cover, uncompiled
+from harness.kconfig import Addition, Fragment, enable, load_fragment, merge, parse_fragment
+from harness.kconfig.kbuild import Makefiles, compiled
+
+DRIVERS = {
+    "drivers/Makefile": "obj-y += net/\n",
+    "drivers/net/Makefile": "obj-$(CONFIG_ETHERNET) += ethernet/\nobj-$(CONFIG_VETH) += veth.o\n",
+    "drivers/net/ethernet/Makefile": "obj-$(CONFIG_VENDOR) += vendor/\n",
+    "drivers/net/ethernet/vendor/Makefile": (
+        "obj-$(CONFIG_NIC) += nic.o\n"
+        "nic-y := main.o rx.o \\\n\ttx.o\n"
+        "nic-$(CONFIG_NIC_XDP) += sub/xdp.o # the fast path\n"
+    ),
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name, text in DRIVERS.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def put(tree: Path, name: str, text: str = "") -> str:
+    (tree / name).parent.mkdir(parents=True, exist_ok=True)
+    (tree / name).write_text(text)
+    return name
+
+
+def needs(tree: Path, file: str) -> list[list[str]]:
+    return [sorted(way) for way in Makefiles(tree).conditions(file)]
+
+
+def test_a_file_needs_its_own_symbol_and_those_of_the_folders_above(tree):
+    assert needs(tree, "drivers/net/veth.c") == [["VETH"]]
+    assert needs(tree, "drivers/net/ethernet/vendor/tx.c") == [["ETHERNET", "NIC", "VENDOR"]]
+
+
+def test_a_part_of_a_composite_object_may_lie_in_a_folder_below(tree):
+    assert needs(tree, "drivers/net/ethernet/vendor/sub/xdp.c") == [["ETHERNET", "NIC", "NIC_XDP", "VENDOR"]]
+
+
+def test_a_file_that_no_makefile_names_has_no_way(tree):
+    assert needs(tree, "drivers/net/other.c") == []
+
+
+@pytest.mark.parametrize(
+    ("makefile", "ways"),
+    [
+        ("obj-y += x.o", [[]]),
+        ("lib-$(CONFIG_A) += y.o x.o", [["A"]]),
+        ("obj-$(CONFIG_A) += x.o\nobj-$(CONFIG_B) += x.o", [["A"], ["B"]]),
+        ("ifdef CONFIG_A\nobj-$(CONFIG_B) += x.o\nendif", [["A", "B"]]),
+        ("ifeq ($(CONFIG_A),y)\nobj-y += z.o\nelse\nobj-y += x.o\nendif", [["!A"]]),
+        ("ifneq ($(CONFIG_A),)\nobj-y += x.o\nendif\nobj-y += z.o", [["A"]]),
+        ("ifndef CONFIG_A\nobj-y += x.o\nendif", [["!A"]]),
+        ("ifeq ($(SRCARCH),x86)\nobj-y += x.o\nendif", [[]]),
+        ("part-$(CONFIG_A) := x.o\nwhole-objs += $(part-y)\nobj-$(CONFIG_B) += whole.o", [["A", "B"]]),
+        ("obj-$(subst m,y,$(CONFIG_A)) += x.o", [["A"]]),
+        ("x-y := x.o\nobj-$(CONFIG_A) += x.o", [["A"]]),
+        ("a-y := b.o\nb-y := a.o x.o\n", []),
+    ],
+)
+def test_makefiles_are_read_as_kbuild_reads_them(tmp_path, makefile, ways):
+    put(tmp_path, "net/Makefile", makefile + "\n")
+    assert needs(tmp_path, "net/x.c") == ways
+
+
+def test_a_configuration_compiles_a_file_by_any_of_its_ways():
+    ways = (frozenset({"A", "B"}), frozenset({"!C"}))
+    assert compiled(ways, {"A": "y", "B": "m", "C": "y"})
+    assert not compiled(ways, {"A": "y", "C": "y"})
+    assert compiled(ways, {})
+
+
+def test_what_is_left_out_is_named_with_its_symbols(tree):
+    files = [
+        put(tree, name) for name in ("drivers/net/veth.c", "drivers/net/ethernet/vendor/rx.c", "arch/arm64/net/x.c")
+    ]
+    others = [put(tree, name) for name in ("tools/lib/bpf/libbpf.c", "net/readme.rst", "drivers/net/included.c")]
+    left = uncompiled(tree, "CONFIG_VETH=y\nCONFIG_ETHERNET=y\n", [*files, *others, "net/deleted.c"])
+    assert left == (
+        Uncompiled("arch/arm64/net/x.c", "is arm64's, and the kernel here is x86's"),
+        Uncompiled("drivers/net/ethernet/vendor/rx.c", "needs CONFIG_NIC and CONFIG_VENDOR"),
+    )
+
+
+def test_what_turns_the_missing_on_becomes_a_fragment(tree, tmp_path):
+    file = put(tree, "drivers/net/ethernet/vendor/rx.c")
+    asked = []
+
+    def enabled(symbols: tuple[str, ...]) -> tuple[Addition, ...]:
+        asked.append(symbols)
+        return (*(Addition(symbol, "y") for symbol in symbols), Addition("COMPILE_TEST", "y"))
+
+    found = cover(tree, "CONFIG_ETHERNET=y\n", [file], enabled, tmp_path / "touched.config")
+    assert asked == [("NIC", "VENDOR")]
+    assert found is not None
+    assert [(line.symbol, line.value, line.optional) for line in found.settings] == [
+        ("NIC", "y", True),
+        ("VENDOR", "y", True),
+        ("COMPILE_TEST", "y", True),
+    ]
+    again = parse_fragment(as_text(found), tmp_path / "touched.config")
+    assert [(line.symbol, line.reason) for line in again] == [(line.symbol, line.reason) for line in found.settings]
+
+
+def test_nothing_is_asked_where_all_is_compiled(tree, tmp_path):
+    file = put(tree, "drivers/net/veth.c")
+
+    def never(symbols: tuple[str, ...]) -> tuple[Addition, ...]:
+        raise AssertionError(symbols)
+
+    assert cover(tree, "CONFIG_VETH=y\n", [file], never, tmp_path / "touched.config") is None
+
+
+@pytest.mark.kernel
+def test_a_board_driver_of_another_architecture_is_compiled_on_a_real_tree(tmp_path, monkeypatch):
+    """mvneta depends on ARCH_MVEBU or COMPILE_TEST; virtio_net on no more than its menus."""
+    source = kernel_source("6.12")
+    monkeypatch.setenv("KTRIAL_CACHE", str(tmp_path / "cache"))
+    files = ["drivers/net/ethernet/marvell/mvneta.c", "drivers/net/virtio_net.c", "net/core/filter.c"]
+    asked = (load_fragment("boot"), load_fragment("xdp"))
+    config = merge(source, asked, work=tmp_path)
+    assert [gap.file for gap in uncompiled(source, config, files)] == files[:2]
+    place = tmp_path / "touched.config"
+    found = cover(source, config, files, lambda names: enable(source, asked, names, work=tmp_path), place)
+    assert isinstance(found, Fragment)
+    assert {"MVNETA", "COMPILE_TEST", "NET_VENDOR_MARVELL", "VIRTIO_NET"} <= {line.symbol for line in found.settings}
+    assert uncompiled(source, merge(source, (*asked, found), work=tmp_path), files) == ()
