@@ -13,7 +13,7 @@ from rich.markup import escape
 from harness.cli_progress import observing
 from harness.errors import ExitCode, KtrialError, UsageError
 from harness.outcome import conclude, resume_command
-from harness.plan import Invocation
+from harness.plan import Invocation, new_seed
 from harness.record import atomic_write
 from harness.report.json import encode_result
 from harness.report.terminal import Verbosity, render
@@ -51,6 +51,8 @@ def run(
     boot_timeout: Annotated[float, typer.Option(help="Seconds for a boot (longer without KVM).")] = 60.0,
     session_timeout: Annotated[float, typer.Option(help="Seconds for one pass over the tests.")] = 3600.0,
     build_timeout: Annotated[float, typer.Option(help="Seconds for one build.")] = 7200.0,
+    fuzz: Annotated[float, typer.Option(help="Minutes of generated cases, beyond the fixed ones.")] = 0.0,
+    fuzz_seed: Annotated[int, typer.Option(help="What the generated cases follow from; 0: a new seed.")] = 0,
     resume: Annotated[str | None, typer.Option(help="Go on with a run: its id, folder, or `last`.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for this run.")] = None,
     json: Annotated[str | None, typer.Option(help="Write the result as JSON to this file, or - .")] = None,
@@ -95,6 +97,8 @@ def run(
             session_deadline=session_timeout,
             build_deadline=build_timeout,
             json=json,
+            fuzz_minutes=fuzz,
+            fuzz_seed=fuzz_seed or new_seed(),
         )
         folder = new_run(out, Path(series).stem if series != "-" else "stdin")
         folder.save_invocation(invocation)

@@ -16,6 +16,7 @@ from harness.command import Command, run
 from harness.compare import Comparison
 from harness.errors import KtrialError
 from harness.places import suites_dir
+from harness.plan import fuzzing
 from harness.record import atomic_write
 from harness.report.json import write_result
 from harness.run_result import (
@@ -194,9 +195,11 @@ def _reproduction(trial: Trial) -> repro.Reproduction | None:
         llvm=asked.llvm,
         accelerator=trial.accelerator.accelerator if trial.accelerator else "auto",
         python=sys.executable,
-        env={BPF_DIR_VARIABLE: str(trial.run.path / "bpf")},
+        env={BPF_DIR_VARIABLE: str(trial.run.path / "bpf"), **fuzzing(asked.fuzz_minutes, asked.fuzz_seed)},
         cpus=asked.cpus,
         memory_mib=asked.memory_mib,
+        fuzz_minutes=asked.fuzz_minutes,
+        fuzz_seed=asked.fuzz_seed,
     )
 
 

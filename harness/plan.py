@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import Protocol
 
 from harness.build.model import BuildProgress
 
-__all__ = ["Invocation", "Observer", "Silent"]
+__all__ = ["Invocation", "Observer", "Silent", "fuzzing", "new_seed"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Invocation:
     fragments: asked for beyond what the suites need. vms: guests for each side, 0 for as many as fit the processors.
     reruns: how often a test that differs is repeated on both sides before anybody is blamed.
     boot_deadline, test_deadline, session_deadline: seconds; boot and test are those for KVM, and longer without.
+    fuzz_minutes: how long suites that can shall go on with cases of their own. fuzz_seed: what these follow from.
     """
 
     series: str
@@ -43,6 +45,18 @@ class Invocation:
     session_deadline: float = 3600.0
     build_deadline: float = 7200.0
     json: str | None = None
+    fuzz_minutes: float = 0.0
+    fuzz_seed: int = 0
+
+
+def new_seed() -> int:
+    """A seed that nobody chose, short enough to be typed."""
+    return 1 + secrets.randbelow(999_999)
+
+
+def fuzzing(minutes: float, seed: int) -> dict[str, str]:
+    """Variables that ask suites for so many minutes of generated cases (suites/xdp_multibuf/test_fuzz.py)."""
+    return {"KTRIAL_FUZZ_MINUTES": f"{minutes:g}", "KTRIAL_FUZZ_SEED": str(seed)} if minutes else {}
 
 
 class Observer(Protocol):

@@ -18,6 +18,7 @@ class Reproduction:
     series: the patches as one mbox. tree: as `--tree` takes it. repository: the git repository behind it.
     config: the patched kernel's whole .config. base_image: None without a base.
     suites_root: the folder that tests are named from. env, kernel_args, qemu_args, cpus, memory_mib: of the guest.
+    fuzz_minutes, fuzz_seed: as `--fuzz` and `--fuzz-seed` take them, 0 minutes for no fuzzing.
     """
 
     test: str
@@ -40,6 +41,8 @@ class Reproduction:
     qemu_args: tuple[str, ...] = ()
     cpus: int = 1
     memory_mib: int = 1024
+    fuzz_minutes: float = 0.0
+    fuzz_seed: int = 0
 
 
 def commands(reproduction: Reproduction) -> str:
@@ -96,6 +99,8 @@ def _selection(reproduction: Reproduction) -> list[str]:
     argv = ["--accel", reproduction.accelerator]
     for suite in reproduction.suites:
         argv += ["--suite", suite]
+    if reproduction.fuzz_minutes:
+        argv += ["--fuzz", f"{reproduction.fuzz_minutes:g}", "--fuzz-seed", str(reproduction.fuzz_seed)]
     return [*argv, "--test", reproduction.test] if reproduction.test else argv
 
 
