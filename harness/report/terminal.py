@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
+from itertools import groupby
 
 from rich import box
 from rich.console import Console
@@ -133,15 +134,24 @@ def _changes(comparison: Comparison, console: Console, verbosity: Verbosity) -> 
 
 
 def _rows(comparison: Comparison, change: Change, verbosity: Verbosity) -> Iterator[tuple[Text, Text, Text, Text]]:
+    """The tests of one change under their files: a name less its file fits a narrow terminal."""
     tests = comparison.of(change)
     most = len(tests) if verbosity is Verbosity.VERBOSE else _ROWS
-    style = _STYLES.get(change, "")
-    for test in tests[:most]:
-        word = f"{change}, worse" if test.worse else f"{change}, differs" if test.differs else str(change)
-        name = safe.text(test.test)
-        yield Text(word, style), name, _outcomes(test.base_outcomes), _outcomes(test.patched_outcomes)
+    word = Text(str(change), _STYLES.get(change, ""))
+    for file, group in groupby(tests[:most], lambda test: test.test.rpartition("::")[0]):
+        if file:
+            yield word, safe.text(file), Text(), Text()
+            word = Text()
+        for test in group:
+            name = Text("  " if file else "") + safe.text(test.test.removeprefix(f"{file}::")) + _qualified(test)
+            yield word, name, _outcomes(test.base_outcomes), _outcomes(test.patched_outcomes)
+            word = Text()
     if len(tests) > most:
-        yield Text(str(change), style), Text(f"... and {len(tests) - most} more", "dim"), Text(), Text()
+        yield word, Text(f"... and {len(tests) - most} more", "dim"), Text(), Text()
+
+
+def _qualified(test: TestChange) -> Text:
+    return Text(" (worse)" if test.worse else " (differs)" if test.differs else "", "bold")
 
 
 def _outcomes(outcomes: Sequence[Outcome]) -> Text:
