@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests that the plan wants: `only` (all where it is null) less `skip`."""
+    """Keep the tests that the plan wants: `only` (all where it is null) less `skip`, with `first` in front."""
     plan = _plan(config)
     only = plan.get("only")
     skip = set(plan.get("skip", ()))
@@ -59,7 +59,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     dropped = [item for item in items if item not in set(kept)] if len(kept) != len(items) else []
     if dropped:
         config.hook.pytest_deselected(items=dropped)
-        items[:] = kept
+    rank = {test: place for place, test in enumerate(plan.get("first", ()))}
+    items[:] = sorted(kept, key=lambda item: rank.get(item.nodeid, len(rank)))
 
 
 def _plan(config: pytest.Config) -> dict[str, Any]:

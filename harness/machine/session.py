@@ -37,8 +37,9 @@ class Session:
     """One side's tests, to be run once.
 
     guest: how to boot (its `boots` and `plan` are set here). suites: folders of tests, below `root`. folder: where the
-    journal, the log and the boots go. only: tests to run, None for all. skip: tests not to run. arguments: more words
-    for pytest (`-k shrink`). attempt: 1 for the first run, 2 for the first repetition.
+    journal, the log and the boots go. only: tests to run, None for all. skip: tests not to run. first: tests to run
+    before all others. arguments: more words for pytest (`-k shrink`). attempt: 1 for the first run, 2 for the first
+    repetition.
     """
 
     side: str
@@ -49,6 +50,7 @@ class Session:
     workers: int = 1
     only: tuple[str, ...] | None = None
     skip: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     attempt: int = 1
 
@@ -130,6 +132,7 @@ def _command(session: Session) -> Command:
     plan_value = {
         "only": session.only,
         "skip": session.skip,
+        "first": session.first,
         "deadline": deadlines.test,
         "scale": deadlines.scale,
     }

@@ -16,7 +16,9 @@ def ip(*words):
 
 def make_map(name):
     """An array map of one 4-byte value (BPF_MAP_CREATE)."""
-    attributes = ctypes.create_string_buffer(b"".join(n.to_bytes(4, "little") for n in (2, 4, 4, 1, 0, 0, 0)) + name, 72)
+    attributes = ctypes.create_string_buffer(
+        b"".join(n.to_bytes(4, "little") for n in (2, 4, 4, 1, 0, 0, 0)) + name, 72
+    )
     descriptor = ctypes.CDLL(None).syscall(BPF, 0, attributes, len(attributes))
     assert descriptor >= 0
     return descriptor

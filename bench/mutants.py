@@ -1,0 +1,208 @@
+"""Planted bugs: build each one's kernel from the base's objects, and run tests on it until one fails."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+from bench.kernels import TREE
+from harness.bpf_objects import compile_objects
+from harness.errors import KtrialError
+from harness.machine.model import Accelerator
+from harness.machine.session import Session, run_sessions, warm
+from harness.passes import Bench
+from harness.plan import Invocation
+from harness.results import Outcome, SideResults
+from harness.splats import find_splats
+from harness.store import RunFolder
+from harness.suites import Suite, find_suites
+from harness.trial import Trial
+
+__all__ = ["End", "Found", "Mutant", "State", "find_mutants", "holds_on_base", "suites_digest", "try_mutant"]
+
+MUTANTS = Path(__file__).resolve().parents[1] / "tests" / "mutants"
+# A line of the mail: why nothing can tell this kernel from the right one.
+_EQUIVALENT = "Equivalent: "
+_SUGGESTED = 40  # earlier killers that are tried first
+_NO_BOOT = "(the kernel does not boot)"
+
+
+class End(StrEnum):
+    CAUGHT = "caught"
+    MISSED = "missed"
+    EQUIVALENT = "equivalent"  # missed, with the reason why nothing can catch it
+    NOT_BUILT = "not-built"  # it does not apply, configure or build: no bug that anybody could boot
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One patch of tests/mutants. equivalent: why no test can catch it, or ""."""
+
+    name: str
+    path: Path
+    digest: str
+    equivalent: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What became of a mutant. by: the first test that failed. *_seconds: wall-clock. run: tests that were run.
+
+    digest: of the patch. suites: of the suites it was tried with; only what was missed is tried again with others.
+    """
+
+    mutant: str
+    digest: str
+    suites: str
+    end: End
+    by: str = ""
+    reason: str = ""
+    build_seconds: float = 0.0
+    run_seconds: float = 0.0
+    run: int = 0
+    picked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known. good: tests that were seen to pass on base. bad: those that do not, and so prove nothing."""
+
+    found: dict[str, Found] = field(default_factory=dict)
+    good: tuple[str, ...] = ()
+    bad: tuple[str, ...] = ()
+
+    def with_found(self, found: Found) -> State:
+        return replace(self, found={**self.found, found.mutant: found})
+
+    def killers(self) -> tuple[str, ...]:
+        """Tests that caught mutants, those that caught most first."""
+        counts = Counter(found.by for found in self.found.values() if found.end is End.CAUGHT and found.by != _NO_BOOT)
+        return tuple(test for test, _ in counts.most_common())
+
+    def is_known(self, mutant: Mutant, suites: str) -> bool:
+        """Whether a mutant need not be tried again."""
+        found = self.found.get(mutant.name)
+        if found is None or found.digest != mutant.digest or found.end is End.LOST or found.by in self.bad:
+            return False
+        return found.end is End.CAUGHT or found.suites == suites
+
+
+def find_mutants(names: Sequence[str] = ()) -> tuple[Mutant, ...]:
+    """The mutants whose names contain one of `names`; all, where none is given."""
+    found = (_mutant(path) for path in sorted(MUTANTS.glob("*.patch")))
+    return tuple(mutant for mutant in found if not names or any(name in mutant.name for name in names))
+
+
+def _mutant(path: Path) -> Mutant:
+    text = path.read_text()
+    reasons = [line.removeprefix(_EQUIVALENT) for line in text.splitlines() if line.startswith(_EQUIVALENT)]
+    return Mutant(path.stem, path, hashlib.sha256(text.encode()).hexdigest()[:16], " ".join(reasons))
+
+
+def suites_digest(suites: Iterable[Suite]) -> str:
+    """Of all that the suites are made of."""
+    digest = hashlib.sha256()
+    for suite in suites:
+        for file in sorted(path for path in suite.directory.rglob("*") if path.suffix in (".py", ".c", ".h", ".toml")):
+            digest.update(f"{file}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+class _Build(Trial):
+    """A trial that ends where its kernels are built."""
+
+    def _test(self) -> None:
+        pass
+
+
+def _built(mutant: Mutant, run: RunFolder, suites: Sequence[str]) -> Trial:
+    """Both kernels. All fragments on every trial, so that there is but one base kernel. Raises KtrialError."""
+    fragments = dict.fromkeys(name for suite in find_suites() for name in suite.fragments)
+    asked = Invocation(str(mutant.path), str(Path.cwd()), tree=TREE, suites=tuple(suites), fragments=tuple(fragments))
+    trial = _Build(run, asked)
+    trial.go()
+    return trial
+
+
+def try_mutant(mutant: Mutant, state: State, run: RunFolder, suites: Sequence[str], digest: str) -> Found:
+    """Build a mutant and run tests on it until one fails that does not fail on base.
+
+    suites: names of those to run; those that its files pick where none is given.
+    """
+    began = time.monotonic()
+    found = Found(mutant.name, mutant.digest, digest, End.NOT_BUILT)
+    try:
+        trial = _built(mutant, run, suites)
+    except KtrialError as error:
+        return replace(found, reason=error.summary)
+    assert trial.patched_kernel is not None
+    built = time.monotonic()
+    picked = tuple(chosen.suite for chosen in trial.picked)
+    suggested = state.killers()[:_SUGGESTED]
+    results = _run(picked, trial.patched_kernel.image, run.path / "tests", first=suggested, skip=state.bad)
+    found = replace(
+        found,
+        picked=tuple(suite.name for suite in picked),
+        build_seconds=built - began,
+        run_seconds=time.monotonic() - built,
+        run=len(results.results),
+    )
+    return _judged(found, mutant, results)
+
+
+def _judged(found: Found, mutant: Mutant, results: SideResults) -> Found:
+    if not results.booted:
+        return replace(found, end=End.CAUGHT, by=_NO_BOOT, reason=results.boots[-1].end if results.boots else "")
+    failed = next((result for result in results.results if result.outcome.bad), None)
+    if failed:
+        return replace(found, end=End.CAUGHT, by=failed.test, reason=failed.reason)
+    if not any(result.outcome is Outcome.PASSED for result in results.results):
+        return replace(found, end=End.LOST, reason="no test passed, and none failed")
+    if mutant.equivalent:
+        return replace(found, end=End.EQUIVALENT, reason=mutant.equivalent)
+    return replace(found, end=End.MISSED)
+
+
+def holds_on_base(tests: Sequence[str], mutant: Mutant, run: RunFolder) -> State:
+    """Which of some tests pass on base and which do not: only those that do prove anything."""
+    trial = _built(mutant, run, ())
+    assert trial.base_kernel is not None
+    names = {test.partition("/")[0] for test in tests}
+    suites = tuple(suite for suite in find_suites() if suite.name in names)
+    results = _run(suites, trial.base_kernel.image, run.path / "base", only=tuple(tests))
+    bad = {result.test for result in results.results if result.outcome.bad}
+    good = {result.test for result in results.results if result.outcome is Outcome.PASSED} - bad
+    return State(good=tuple(sorted(good)), bad=tuple(sorted(bad)))
+
+
+def _run(
+    suites: Sequence[Suite],
+    image: Path,
+    folder: Path,
+    *,
+    first: tuple[str, ...] = (),
+    skip: tuple[str, ...] = (),
+    only: tuple[str, ...] | None = None,
+) -> SideResults:
+    """One session on one kernel; unless `only` some tests are wanted, it stops at the first failure."""
+    objects = compile_objects(suites, folder / "bpf")
+    bench = Bench.of(Invocation("", str(Path.cwd())), Accelerator.TCG, suites, objects)
+    warm(bench.root, bench.suites)
+    session = Session(
+        side="patched",
+        guest=replace(bench.guest, image=image),
+        root=bench.root,
+        suites=bench.suites,
+        folder=folder,
+        only=only,
+        skip=skip,
+        first=first,
+        arguments=() if only else ("-x",),
+    )
+    return run_sessions([session], find_splats)[0]
