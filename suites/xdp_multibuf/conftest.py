@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 from bpf.libbpf import LoadError, Object, find_object, type_size
+from net.xdp import Mode, attached
 from xdp_multibuf.machine import Limits, Machine, adjust_meta, frame_of
 from xdp_multibuf.model import Behaviour
+from xdp_multibuf.redirect import Redirects, Street, street
 
 # `--fuzz MINUTES`: without it there is no test to report as skipped.
 collect_ignore = [] if os.environ.get("KTRIAL_FUZZ_MINUTES") else ["test_fuzz.py"]
@@ -56,3 +58,18 @@ def header_split(machine: Machine) -> None:
     """
     if machine.run(frame_of(256), split=128).error == "EINVAL":
         pytest.skip("the kernel's test_run cannot split a frame at ctx.data_end")
+
+
+@pytest.fixture(scope="module")
+def redirects(machine: Machine) -> Iterator[Redirects]:
+    """The programs; `machine` skips where the kernel has no programs with frags support."""
+    loaded = Redirects()
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture(scope="module")
+def links(redirects: Redirects) -> Iterator[Street]:
+    """Two veth pairs of MTU 9000; what leaves at the far one is taken in by a program."""
+    with street() as made, attached(made.far_peer, redirects.program("pass"), Mode.NATIVE):
+        yield made

@@ -18,14 +18,14 @@ from net.link import DEADLINE, Link, ip, veth_pair
 from net.namespace import namespace
 from xdp_multibuf.datagram import PORT, datagram
 
-__all__ = ["Redirects", "Stage", "Street", "street"]
+__all__ = ["JUMBO_MTU", "Redirects", "Stage", "Street", "listener", "street"]
 
 XDP_PASS = 2
 NEAR_ADDRESS, FAR_ADDRESS = "192.0.2.1", "198.51.100.1"
 NEAR_SENDER, FAR_SENDER = "192.0.2.2", "198.51.100.2"
 JUMBO_MTU = 9000
 _STAGE = struct.Struct("<iiiIIIIi")
-_NO_SPACE = 2 << 20  # SO_RCVBUF for a few datagrams of 9,000 bytes
+_ROOM = 2 << 20  # of the socket's buffer: many datagrams of 9,000 bytes
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def street(mtu: int = JUMBO_MTU) -> Iterator[Street]:
 def listener() -> Iterator[socket.socket]:
     """A UDP socket of the current namespace: the stack checks length and checksum before it has a datagram."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
-        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _NO_SPACE)
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
         receiver.bind(("0.0.0.0", PORT))
         receiver.settimeout(DEADLINE)
         yield receiver

@@ -1,8 +1,8 @@
 """More cases for kernel and model, for as long as `--fuzz MINUTES` says. Collected only then (conftest.py).
 
 Half of the time goes to cases by seed, ten times as many in a minute of an emulated guest; the other half to
-Hypothesis, which looks for cases unlike those it has seen. What is found is made small and shown as a test to paste; the seed is in
-the test's name, and the same seed gives the same cases.
+Hypothesis, which looks for cases unlike those it has seen. What is found is made small and shown as a test to paste;
+the seed is in the test's name, and the same seed gives the same cases.
 """
 
 from __future__ import annotations

@@ -14,31 +14,16 @@ import pytest
 from net.features import has_netdev_family
 from net.link import Link
 from net.wire import Wire, ethernet
-from net.xdp import Mode, attach, attached
+from net.xdp import Mode, attach
 from xdp_multibuf.cases import cases
 from xdp_multibuf.datagram import payload_of
-from xdp_multibuf.machine import Limits, Machine, difference
-from xdp_multibuf.redirect import Redirects, Street, listener, street
+from xdp_multibuf.machine import Limits, difference
+from xdp_multibuf.redirect import JUMBO_MTU, Redirects, Street, listener
 from xdp_multibuf.test_repeat import pages_lost
 
 SIZES = (64, 1500, 3000, 3600, 4000, 9014)
 XDP_DROP = 1
 EVERY_TYPE = 3  # ETH_P_ALL: an adjusted head has another EtherType
-
-
-@pytest.fixture(scope="module")
-def redirects(machine: Machine) -> Iterator[Redirects]:
-    """The programs; `machine` skips where the kernel has no programs with frags support."""
-    loaded = Redirects()
-    yield loaded
-    loaded.close()
-
-
-@pytest.fixture(scope="module")
-def links(redirects: Redirects) -> Iterator[Street]:
-    """Two veth pairs of MTU 9000; what leaves at the far one is taken in by a program."""
-    with street() as made, attached(made.far_peer, redirects.program("pass"), Mode.NATIVE):
-        yield made
 
 
 @pytest.fixture
@@ -167,15 +152,34 @@ def test_delivered_frames_lose_no_page(links: Street, redirects: Redirects, wher
     assert lost < 0.5, f"each frame of {size} bytes through a {where} keeps {lost:.2f} pages"
 
 
-def test_frame_larger_than_the_target_is_dropped_whole(links: Street, redirects: Redirects):
-    """xdp_ok_fwd_dev: past the target's MTU nothing is sent, least of all a part; the next frame goes through."""
+@pytest.mark.usefixtures("deliverable")
+@cases("where", ["devmap"])
+@cases("size, mtu", [(3500, 3000), (9014, 4000)])
+def test_frame_larger_than_the_target_is_dropped(links: Street, redirects: Redirects, where: str, size: int, mtu: int):
+    """xdp_ok_fwd_dev: past the target's MTU, fragments counted, nothing is sent; the next frame goes through."""
     redirects.prepare()
-    links.far.set_mtu(3000)
+    links.far.set_mtu(mtu)
     try:
-        with _redirecting(links, redirects, "devmap") as arrival, Wire(arrival) as taken, Wire(links.near, 0) as wire:
-            wire.send(ethernet(3500))
+        with _redirecting(links, redirects, where) as arrival, Wire(arrival) as taken, Wire(links.near, 0) as wire:
+            wire.send(ethernet(size))
             wire.send(ethernet(2000))
-            got = taken.receive(what="frame of 2000 bytes behind one of 3500, target's MTU 3000")
+            got = taken.receive(what=f"frame of 2000 bytes behind one of {size}, target's MTU {mtu}")
     finally:
-        links.far.set_mtu(9000)
-    assert not difference(got, ethernet(2000)), f"the target's MTU is 3000: {difference(got, ethernet(2000))}"
+        links.far.set_mtu(JUMBO_MTU)
+    assert not difference(got, ethernet(2000)), f"the target's MTU is {mtu}: {difference(got, ethernet(2000))}"
+
+
+@pytest.mark.usefixtures("deliverable")
+@cases("where", ["devmap"])
+@cases("size", [3500, 9014])
+def test_refused_frames_lose_no_page(links: Street, redirects: Redirects, where: str, size: int):
+    """What the target's driver does not take is given back, fragments and all (bq_xmit_all): its peer's MTU is less."""
+    redirects.prepare()
+    frame = ethernet(size)
+    links.far_peer.set_mtu(1500)
+    try:
+        with _redirecting(links, redirects, where), Wire(links.near, 0) as wire:
+            lost = pages_lost(lambda: wire.send(frame), 150)
+    finally:
+        links.far_peer.set_mtu(JUMBO_MTU)
+    assert lost < 0.5, f"each frame of {size} bytes that the device refuses keeps {lost:.2f} pages"
