@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,12 +19,13 @@ from harness.cli_progress import observing
 from harness.cli_tables import plain_table
 from harness.command import start
 from harness.errors import ExitCode, MachineLost, UsageError
+from harness.kselftest.guests import part_of_plan
 from harness.machine.accel import choose_accelerator
 from harness.machine.guest import guest_shell, next_boot
 from harness.machine.model import Accelerator, GuestSpec
 from harness.passes import Bench, run_passes
 from harness.places import cache_dir
-from harness.plan import Invocation
+from harness.plan import Invocation, new_seed
 from harness.record import load_if
 from harness.report import safe
 from harness.report.json import read_result
@@ -49,6 +51,11 @@ def test(
     memory: Annotated[int, typer.Option(help="Memory of a guest, MiB.")] = 1024,
     accel: Annotated[str, typer.Option(help="auto, kvm or tcg.")] = "auto",
     timeout: Annotated[float, typer.Option(help="Seconds for one test (longer without KVM).")] = 30.0,
+    selftests: Annotated[
+        Path | None, typer.Option(help="Built selftests for the suite kselftest: RUN/kselftest/SIDE/plan.json.")
+    ] = None,
+    fuzz: Annotated[float, typer.Option(help="Minutes of generated cases, beyond the fixed ones.")] = 0.0,
+    fuzz_seed: Annotated[int, typer.Option(help="What the generated cases follow from; 0: a new seed.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for logs and results.")] = None,
 ) -> None:
     """Run suites on a kernel that is already built, and say what passes.
@@ -69,12 +76,16 @@ def test(
         accelerator=accel,
         test_deadline=timeout,
         reruns=0,
+        fuzz_minutes=fuzz,
+        fuzz_seed=fuzz_seed or new_seed(),
     )
     with run.active(), observing(Console(stderr=True, highlight=False)) as observer:
         choice = choose_accelerator(accel, image)
         observer.stage("machine", f"{choice.accelerator}: {choice.why}")
         objects = compile_objects(suites, run.path / "bpf")
         bench = Bench.of(asked, choice.accelerator, suites, objects)
+        if selftests is not None:
+            bench = replace(bench, of_side={"kernel": part_of_plan(selftests.resolve())})
         results = run_passes(bench, {"kernel": image}, run, observer)["kernel"]
     _show(Console(highlight=False), results, run)
     raise typer.Exit(_status(results))

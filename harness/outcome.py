@@ -60,6 +60,7 @@ def conclude(trial: Trial, error: KtrialError | None) -> RunResult:
         base=trial.results[0] if trial.results else None,
         patched=trial.results[1] if trial.results else None,
         comparison=trial.comparison,
+        proofs=trial.proofs,
         reproduce=repro.commands(reproduction) if reproduction else "",
     )
     write_result(trial.run.result, result)

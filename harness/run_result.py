@@ -12,6 +12,7 @@ from typing import Final, Literal
 from harness.build.model import Diagnostic
 from harness.compare import Comparison
 from harness.coverage import Uncompiled
+from harness.kselftest.proof import Proof
 from harness.results import SideResults
 from harness.verdict import Failure, Verdict
 
@@ -143,7 +144,7 @@ class RunResult:
     started, finished: ISO 8601 with offset. identical: both kernels are the same code, and nothing was run.
     uncompiled: touched files of kernel code that the configuration leaves out, so that nothing is known about them.
     new_warnings: compiler diagnostics that only the patched build has. reproduce: shell commands for the first
-    regression.
+    regression. proofs: what the selftests that the series adds or changes show.
     """
 
     run: str
@@ -166,4 +167,5 @@ class RunResult:
     patched: SideResults | None = None
     comparison: Comparison | None = None
     reproduce: str = ""
+    proofs: tuple[Proof, ...] = ()
     extra: dict[str, str] = field(default_factory=dict)

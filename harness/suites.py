@@ -1,16 +1,17 @@
 """The test suites: one folder each under `suites/`, with a manifest, pytest files and BPF sources.
 
 A suite's manifest is `suite.toml`: name, summary, covers (what it looks at, a sentence each), fragments (names of files
-in `configs/`), devices (network cards of its guest: harness/machine/devices.py), default (run where nothing else says
-what to run), and paths (globs of kernel files; `*` stands for any characters, `/` among them) that make it relevant to
-a series.
+in `configs/`), devices (network cards of its guest: harness/machine/devices.py), tools (programs of ours, built on the
+host: harness/native_tools.py), default (run where nothing else says what to run), chooses (whether `--suite NAME:WHAT`
+may ask it for parts), and paths (globs of kernel files; `*` stands for any characters, `/` among them) that make it
+relevant to a series.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from harness.errors import UsageError
 from harness.machine.devices import device_error
 from harness.places import suites_dir
 
-__all__ = ["PickedSuite", "Suite", "find_suites", "load_suite", "pick_suites"]
+__all__ = ["PickedSuite", "Suite", "asked_suites", "find_suites", "load_suite", "pick_suites"]
 
 _MANIFEST = "suite.toml"
-_LISTS = ("covers", "fragments", "devices", "paths")
+_LISTS = ("covers", "fragments", "devices", "tools", "paths")
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,12 @@ class Suite:
     covers: tuple[str, ...] = ()
     fragments: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     default: bool = True
     bpf_sources: tuple[Path, ...] = ()
+    chooses: bool = False
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,27 @@ def find_suites(directory: Path | None = None) -> tuple[Suite, ...]:
 
 
 def load_suite(name: str, directory: Path | None = None) -> Suite:
-    """The suite of that name. Raises UsageError, naming the suites there are."""
+    """The suite of that name; of `SUITE:WHAT`, with what is asked of it. Raises UsageError, naming the suites."""
     directory = directory or suites_dir()
+    name, colon, what = name.partition(":")
     manifest = directory / name / _MANIFEST
     if not name or "/" in name or not manifest.is_file():
         known = ", ".join(sorted(path.parent.name for path in directory.glob(f"*/{_MANIFEST}"))) or "none"
         raise UsageError(f"no suite named {name!r} in {directory}", hint=f"known suites: {known}")
-    return _read(manifest)
+    suite = _read(manifest)
+    if colon and not (suite.chooses and what):
+        raise UsageError(f"--suite {name}:{what}: nothing can be chosen so in {name}", hint="-k chooses tests")
+    return replace(suite, asked=(what,)) if what else suite
+
+
+def asked_suites(names: Iterable[str], directory: Path | None = None) -> tuple[PickedSuite, ...]:
+    """The suites of `--suite NAME` options, each once, with all that is asked of it."""
+    found: dict[str, Suite] = {}
+    for name in names:
+        suite = load_suite(name, directory)
+        earlier = found.get(suite.name, suite)
+        found[suite.name] = replace(suite, asked=tuple(dict.fromkeys((*earlier.asked, *suite.asked))))
+    return tuple(PickedSuite(suite, "asked for with --suite") for suite in found.values())
 
 
 def pick_suites(suites: Sequence[Suite], touched: Iterable[str]) -> tuple[PickedSuite, ...]:
@@ -99,6 +117,7 @@ def _read(manifest: Path) -> Suite:
         summary=values["summary"],
         directory=directory,
         default=values.get("default", True),
+        chooses=values.get("chooses", False),
         bpf_sources=tuple(sorted((directory / "bpf").glob("*.bpf.c"))),
         **lists,
     )
@@ -110,7 +129,7 @@ def _values(manifest: Path) -> dict[str, Any]:
         values = tomllib.loads(manifest.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise _bad(manifest, str(error)) from error
-    known = {"name": str, "summary": str, "default": bool, **dict.fromkeys(_LISTS, list)}
+    known = {"name": str, "summary": str, "default": bool, "chooses": bool, **dict.fromkeys(_LISTS, list)}
     for key in ("name", "summary"):
         if not values.get(key):
             raise _bad(manifest, f"{key} is missing")

@@ -30,6 +30,10 @@ from harness.coverage import Coverage, as_text, cover, uncompiled
 from harness.errors import KtrialError, MachineLost
 from harness.kconfig import Fragment, ResolvedConfig, enable, load_fragment, merge, resolve
 from harness.kconfig.configure import ALLNOCONFIG
+from harness.kselftest.proof import Proof
+from harness.kselftest.proving import prove
+from harness.kselftest.select import Selection, config_fragments, select
+from harness.kselftest.stage import Selftests, build_sides
 from harness.locks import locked
 from harness.machine.accel import AcceleratorChoice, choose_accelerator
 from harness.passes import Bench, run_passes
@@ -39,7 +43,7 @@ from harness.record import atomic_write
 from harness.results import SideResults
 from harness.series import Series, as_mbox, read_series
 from harness.store import RunFolder, inputs_digest
-from harness.suites import PickedSuite, Suite, find_suites, load_suite, pick_suites
+from harness.suites import PickedSuite, Suite, asked_suites, find_suites, pick_suites
 from harness.tree import (
     Applied,
     AppliedPatch,
@@ -89,6 +93,9 @@ class Trial:
     accelerator: AcceleratorChoice | None = None
     results: tuple[SideResults | None, SideResults] | None = None
     comparison: Comparison | None = None
+    selection: Selection = Selection()  # noqa: RUF009  # frozen
+    selftests: Selftests | None = None
+    proofs: tuple[Proof, ...] = ()
 
     def go(self) -> None:
         """Do all of it. Raises KtrialError where something stops it; the fields then tell how far it came."""
@@ -98,8 +105,9 @@ class Trial:
             self._choose()
             self._configure()
             self._build(hold)
-            if self.identity is not None and self.identity.same:
+            if self._identical and not self.selection.touched:
                 return
+            self._build_selftests()
             self._test()
 
     def _read(self) -> None:
@@ -142,15 +150,16 @@ class Trial:
         """Which suites, and so which fragments."""
         assert self.applied is not None
         asked = self.invocation
-        if asked.suites:
-            self.picked = tuple(PickedSuite(load_suite(name), "asked for with --suite") for name in asked.suites)
-        else:
-            self.picked = pick_suites(find_suites(), self.applied.changed)
+        changed = self.applied.changed
+        self.picked = asked_suites(asked.suites) if asked.suites else pick_suites(find_suites(), changed)
+        for chosen in self._choosing:
+            self.selection = select(chosen.suite.asked, changed)
         for chosen in self.picked:
             self.observer.stage("suites", f"{chosen.suite.name}: {chosen.why}")
         names = [name for chosen in self.picked for name in chosen.suite.fragments]
         given = [name if "/" not in name else str(Path(asked.cwd) / name) for name in asked.fragments]
         self.fragments = tuple(load_fragment(name) for name in dict.fromkeys(["boot", *names, *given]))
+        self.fragments += config_fragments(applied_repository(self._work("tree")), self.applied.commit, self.selection)
         self.toolchain = find_toolchain(asked.llvm)
 
     def _configure(self) -> None:
@@ -332,18 +341,53 @@ class Trial:
     def _test(self) -> None:
         assert self.patched_kernel is not None
         asked = self.invocation
-        suites = tuple(chosen.suite for chosen in self.picked)
+        # Of two equal kernels only tests that differ can tell anything.
+        suites = tuple(chosen.suite for chosen in (self._choosing if self._identical else self.picked))
         image = (self.base_kernel or self.patched_kernel).image
         self.observer.stage("machine", "choosing an accelerator")
         self.accelerator = choose_accelerator(asked.accelerator, image)
         self.observer.stage("machine", f"{self.accelerator.accelerator}: {self.accelerator.why}")
         bench = self.bench(suites)
+        if self.selftests is not None:
+            bench = replace(bench, of_side=self.selftests.parts(self.run.path / "kselftest"))
         images = {"patched": self.patched_kernel.image}
         if self.base_kernel is not None:
             images = {"base": self.base_kernel.image, **images}
         sides = run_passes(bench, images, self.run, self.observer)
         self.results = (sides.get("base"), sides["patched"])
         self.comparison = compare(*self.results)
+        if self.selftests is not None and self.base_kernel is not None:
+            suite, image = self._choosing[0].suite, self.base_kernel.image
+            self.proofs = prove(bench, suite, self.selftests, image, self.results, self.run, self.observer)
+
+    @property
+    def _identical(self) -> bool:
+        return self.identity is not None and self.identity.same
+
+    @property
+    def _choosing(self) -> tuple[PickedSuite, ...]:
+        """The suite that chooses among programs of the kernel's tree, where it was picked."""
+        return tuple(chosen for chosen in self.picked if chosen.suite.chooses)
+
+    def _build_selftests(self) -> None:
+        """Each side's own, where any were picked."""
+        if not self.selection:
+            return
+        assert self.base is not None
+        assert self.applied is not None
+        assert self.configs is not None
+        assert self.toolchain is not None
+        assert self.patched_kernel is not None
+        self.selftests = build_sides(
+            self.selection,
+            repository=applied_repository(self._work("tree")),
+            base=self.base,
+            applied=self.applied,
+            kernels=(self.base_kernel, self.patched_kernel),
+            configs=(self.configs[0].text, self.configs[1].text),
+            toolchain=self.toolchain,
+            say=self._say("selftests"),
+        )
 
     def bench(self, suites: tuple[Suite, ...]) -> Bench:
         """What every guest of this run has in common."""

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from harness.build.model import Toolchain
 from harness.command import Command, run
+from harness.errors import UsageError
 from harness.kernel_make import SOURCE
 from harness.kselftest.build_bpf import build_bpf
 from harness.kselftest.choose import Chooser
@@ -31,7 +32,7 @@ from harness.places import cache_dir
 from harness.record import load_if, save
 from harness.store import inputs_digest
 
-__all__ = ["Wanted", "build_selftests"]
+__all__ = ["Wanted", "build_selftests", "choose_selftests"]
 
 # Raised when what is stored, or how it is made, changes.
 _LAYOUT = "1"
@@ -76,6 +77,19 @@ def build_selftests(wanted: Wanted, say: Callable[[str], None] = lambda _: None)
         shutil.rmtree(place, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=".build-", dir=place.parent) as scratch:
             return _build(wanted, Path(scratch), place, say)
+
+
+def choose_selftests(wanted: Wanted) -> tuple[Program, ...]:
+    """The programs that `wanted` stands for in its tree, not built. Raises UsageError where a name stands for none."""
+    folder = cache_dir() / "kselftest"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".choose-", dir=folder) as scratch:
+        tree = export(wanted.repository, wanted.commit, Path(scratch))
+        chooser = Chooser(Maker(tree, wanted.vmlinux, Path(scratch) / "make.log"))
+        for name, why in wanted.named:
+            if why.startswith("asked") and not chooser.named(name, why):
+                raise UsageError(f"this tree has no selftest {name!r}", hint=chooser.hint(name))
+        return chooser.choose(wanted.named, wanted.touched)
 
 
 def _key(wanted: Wanted) -> str:

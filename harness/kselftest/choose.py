@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cached_property
 
@@ -49,6 +50,16 @@ class Chooser:
             # The runner itself stands for its tests, which are there already.
             return [*tests, *self._listed(collection, rest or "*", why, without=_RUNNER)]
         return self._listed(collection, rest or "*", why)
+
+    def hint(self, name: str) -> str:
+        """Names like one that stands for nothing."""
+        collection, rest = collection_of(self.maker.tree, name)
+        if not collection:
+            return "a name is COLLECTION/PROGRAM, as bpf/xdp_adjust_tail, net/udpgso.sh or drivers/net"
+        known = [*self.collection(collection).names]
+        known += [test for _, test in self._all_tests] if collection == _BPF else []
+        close = get_close_matches(rest, known, n=3) or sorted(known)[:5]
+        return f"in {collection} there are {', '.join(close)}"
 
     def touched(self, files: Sequence[str]) -> list[Program]:
         """The programs that have one of these files for a source of their own."""

@@ -6,8 +6,9 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.errors import UsageError
 from harness.kselftest.model import Plan
-from harness.record import save
+from harness.record import load_if, save
 
 __all__ = ["PLAN_VARIABLE", "GuestPart", "guest_part", "part_of_plan"]
 
@@ -33,9 +34,14 @@ def guest_part(folder: Path, side: str, plan: Plan) -> GuestPart:
     return _part(path, plan.root, folder / "reader")
 
 
-def part_of_plan(path: Path, root: Path) -> GuestPart:
-    """The same for a plan that a run wrote earlier (`ktrial test --selftests`)."""
-    return _part(path, root, path.parents[1] / "reader")
+def part_of_plan(path: Path) -> GuestPart:
+    """The same for a plan that a run wrote earlier (`ktrial test --selftests`). Raises UsageError."""
+    plan = load_if(path, Plan)
+    if plan is None or not plan.root.is_dir():
+        raise UsageError(
+            f"{path} is no plan of selftests that are still there", hint="ktrial run --suite kselftest:NAME builds them"
+        )
+    return _part(path, plan.root, path.parents[1] / "reader")
 
 
 def _part(path: Path, root: Path, reader: Path) -> GuestPart:

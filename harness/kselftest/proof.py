@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.results import Outcome, SideResults, TestResult
 
-__all__ = ["Proof", "ProofKind", "failing", "proofs"]
+__all__ = ["Proof", "ProofKind", "failing", "proof_words", "proofs"]
 
 
 class ProofKind(StrEnum):
@@ -47,6 +47,20 @@ def proofs(on_base: SideResults, base: SideResults | None, patched: SideResults)
     order = list(dict.fromkeys([*wanted, *without]))
     found = [_proof(test, without.get(test, []), with_series.get(test, []), test not in known) for test in order]
     return tuple(proof for proof in found if not _repeats(proof, order))
+
+
+def proof_words(found: Sequence[Proof]) -> str:
+    """One clause: `2 of 3 fail without the series and pass with it, 1 passes on both and proves nothing`."""
+    counts = {kind: sum(proof.kind is kind for proof in found) for kind in ProofKind}
+    told = [f"{counts[ProofKind.PROVEN]} of {len(found)} fail without the series and pass with it"]
+    worded = (
+        (ProofKind.PROVES_NOTHING, "pass on both and prove nothing"),
+        (ProofKind.FAILS_ON_BOTH, "fail on both"),
+        (ProofKind.BROKEN, "pass only without it"),
+        (ProofKind.UNSTABLE, "differ from one run to the next"),
+        (ProofKind.NOT_RUN, "not run on both"),
+    )
+    return ", ".join(told + [f"{counts[kind]} {words}" for kind, words in worded if counts[kind]])
 
 
 def failing(on_base: SideResults) -> tuple[str, ...]:

@@ -28,12 +28,15 @@ _UNSET = re.compile(r"# CONFIG_(\w+) is not set\s*$")
 
 @dataclass(frozen=True)
 class Selection:
-    """named: (program, why) pairs. touched: the series' files among the selftests. configured: collections asked for
-    or touched, whose own `config` files the kernel is to be built with."""
+    """Which selftests a trial is to run.
 
-    named: tuple[tuple[str, str], ...]
-    touched: tuple[str, ...]
-    configured: tuple[str, ...]
+    named: (program, why) pairs. touched: the series' files among the selftests. configured: collections asked for or
+    touched, whose own `config` files the kernel is to be built with.
+    """
+
+    named: tuple[tuple[str, str], ...] = ()
+    touched: tuple[str, ...] = ()
+    configured: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.named or self.touched)
@@ -51,7 +54,9 @@ def select(asked: Sequence[str], changed: Iterable[str], folder: Path | None = N
     return Selection(relevant, touched, tuple(dict.fromkeys(collections)))
 
 
-def config_fragments(repository: Path, commit: str, selection: Selection, folder: Path | None = None) -> list[Fragment]:
+def config_fragments(
+    repository: Path, commit: str, selection: Selection, folder: Path | None = None
+) -> tuple[Fragment, ...]:
     """The `config` files of the collections that were asked for, each line one that may be absent, with its reason.
 
     What asks for a module is built in: a guest has none. Symbols of suites/kselftest/config-ours.txt stay as they are.
@@ -64,7 +69,7 @@ def config_fragments(repository: Path, commit: str, selection: Selection, folder
         if text is not None:
             settings = tuple(each for each in _settings(text, path) if each.symbol not in ours)
             found.append(Fragment(f"selftests/{collection}", Path(path), settings))
-    return found
+    return tuple(found)
 
 
 def denied(programs: Iterable[Program], version: str, folder: Path | None = None) -> tuple[tuple[str, str], ...]:

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from harness.compare import Change, Comparison, LogChange, TestChange
 from harness.errors import ExitCode
+from harness.kselftest.proof import Proof, ProofKind, proof_words
 from harness.report import safe
 from harness.results import LEFT_REASON, Outcome, SideResults, Splat, TestResult, left_reason
 from harness.run_result import KernelInfo, RunResult
@@ -69,6 +70,7 @@ def render(result: RunResult, console: Console, *, verbosity: Verbosity = Verbos
         _changes(result.comparison, console, verbosity)
         _failures(result, result.comparison, console, verbosity)
         _kernel_log(result.comparison, console, verbosity)
+    _proofs(result.proofs, console, verbosity)
     _warnings(result, console, verbosity)
     _counts(result, console)
     _environment(result, console)
@@ -221,6 +223,24 @@ def _log_item(item: LogChange, compared: bool, console: Console, verbosity: Verb
     lines = [safe.line(f"seen in {', '.join(item.where[:4])}{' ...' if len(item.where) > 4 else ''}{blame}")]
     _lines(console, [*lines, *_splat_lines(item.splat, verbosity is Verbosity.VERBOSE)])
     console.print()
+
+
+def _proofs(proofs: Sequence[Proof], console: Console, verbosity: Verbosity) -> None:
+    """What the series' own selftests show, when they are run on the base kernel too."""
+    if not proofs:
+        return
+    console.print(Text("the series' own selftests, on both kernels: ", "bold") + safe.text(proof_words(proofs)))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False, padding=(0, 1))
+    for title in ("shows", "test", "base", "patched"):
+        table.add_column(title, overflow="fold")
+    shown = proofs if verbosity is Verbosity.VERBOSE else proofs[:_ROWS]
+    for proof in sorted(shown, key=lambda proof: list(ProofKind).index(proof.kind)):
+        style = "green" if proof.kind is ProofKind.PROVEN else "red" if proof.kind is ProofKind.BROKEN else "yellow"
+        name = safe.text(proof.test) + Text(" (new)" if proof.new else "", "dim")
+        table.add_row(Text(proof.kind, style), name, str(proof.without or "-"), str(proof.with_series or "-"))
+    console.print(table)
+    if len(shown) < len(proofs):
+        console.print(Text(f"... and {len(proofs) - len(shown)} more\n", "dim"))
 
 
 def _warnings(result: RunResult, console: Console, verbosity: Verbosity) -> None:

@@ -1,0 +1,98 @@
+"""The selftests' part of a trial: choose on the patched tree, build each side's own, and write what guests run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.build.model import Kernel, Toolchain
+from harness.kselftest.build import Wanted, build_selftests, choose_selftests
+from harness.kselftest.export import source_ids
+from harness.kselftest.guests import GuestPart, guest_part
+from harness.kselftest.model import Installed, Plan, Program
+from harness.kselftest.select import Selection, denied
+from harness.tree.model import Applied, Base
+
+__all__ = ["Selftests", "build_sides"]
+
+
+@dataclass(frozen=True)
+class Selftests:
+    """Both sides' selftests. base: None without a base. changed: ids of the patched side's that the series touches."""
+
+    base: Installed | None
+    patched: Installed
+    changed: frozenset[str]
+    version: str
+
+    def parts(self, folder: Path) -> dict[str, GuestPart]:
+        """What each side's guests need; the plans are written to the run's folder `folder`."""
+        found = {"patched": self._part(folder, "patched", self.patched)}
+        if self.base is not None:
+            found["base"] = self._part(folder, "base", self.base)
+        return found
+
+    def proof(self, folder: Path) -> dict[str, GuestPart]:
+        """What the guest needs that runs the series' own tests on the base kernel; nothing where it has none."""
+        own = tuple(program for program in self.patched.programs if program.id in self.changed)
+        if self.base is None or not any(not program.unbuildable for program in own):
+            return {}
+        return {"proof": self._part(folder, "proof", replace(self.patched, programs=own))}
+
+    def _part(self, folder: Path, side: str, installed: Installed) -> GuestPart:
+        plan = Plan(installed.root, installed.programs, denied(installed.programs, self.version))
+        return guest_part(folder, side, plan)
+
+
+def build_sides(
+    selection: Selection,
+    *,
+    repository: Path,
+    base: Base,
+    applied: Applied,
+    kernels: tuple[Kernel | None, Kernel],
+    configs: tuple[str, str],
+    toolchain: Toolchain,
+    say: Callable[[str], None],
+) -> Selftests:
+    """Choose programs in the patched tree, and build them there and, those that it has, in the base's.
+
+    repository: holds both commits. kernels, configs: of base and patched. Where the series touches nothing that
+    selftests are made from, both sides run the base's own.
+    """
+    base_kernel, patched_kernel = kernels
+
+    def wanted(commit: str, kernel: Kernel, config: str, trusted: bool) -> Wanted:
+        return Wanted(
+            repository=repository,
+            commit=commit,
+            named=selection.named,
+            touched=selection.touched,
+            vmlinux=kernel.vmlinux,
+            kernel_key=kernel.key,
+            config=config,
+            toolchain=toolchain,
+            trusted=trusted,
+        )
+
+    own = wanted(applied.commit, patched_kernel, configs[1], False)
+    chosen = choose_selftests(own)
+    say(f"{len(chosen)} chosen: {_named(chosen)}" if chosen else "nothing that the series touches is a selftest")
+    named = tuple((f"{program.collection}/{program.name}", program.why) for program in chosen)
+    same = source_ids(repository, base.commit) == source_ids(repository, applied.commit)
+    on_base = wanted(base.commit, base_kernel or patched_kernel, configs[0], True)
+    base_side = None
+    if base_kernel is not None or same:
+        base_side = build_selftests(replace(on_base, named=named, touched=()), lambda text: say(f"base: {text}"))
+    patched_side = base_side
+    if not same or patched_side is None:
+        patched_side = build_selftests(replace(own, named=named, touched=()), lambda text: say(f"patched: {text}"))
+    touched = set(applied.changed)
+    changed = frozenset(program.id for program in chosen if touched & set(program.sources))
+    return Selftests(base_side if base_kernel else None, patched_side, changed, base.version)
+
+
+def _named(programs: tuple[Program, ...]) -> str:
+    first = ", ".join(program.id for program in programs[:4])
+    return f"{first} and {len(programs) - 4} more" if len(programs) > 4 else first

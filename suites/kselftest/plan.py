@@ -1,0 +1,64 @@
+"""What this guest is to run: the plan that the host wrote, found through KTRIAL_KSELFTEST."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+
+__all__ = ["Program", "programs", "scale", "tree_root"]
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program of a collection (harness/kselftest/model.py). timeout: seconds where KVM works.
+
+    skip: why it is not run, or "".
+    """
+
+    id: str
+    collection: str
+    name: str
+    argv: tuple[str, ...]
+    timeout: float
+    skip: str
+
+
+def programs() -> tuple[Program, ...]:
+    """The programs of the plan; none where no selftests were built."""
+    plan = _plan()
+    denied = dict(plan.get("denied", ()))
+    return tuple(_program(entry, denied) for entry in plan.get("programs", ()))
+
+
+def tree_root() -> str:
+    """The folder on the host that holds this side's tools/testing/selftests, built."""
+    return str(_plan()["root"])
+
+
+def scale() -> float:
+    """How much longer than where KVM works everything may take."""
+    where = os.environ.get("KTRIAL_PLAN")
+    return float(_read(where).get("scale", 1.0)) if where else 1.0
+
+
+def _program(entry: dict, denied: dict[str, str]) -> Program:
+    name = f"{entry['collection']}:{entry['name']}"
+    return Program(
+        name,
+        entry["collection"],
+        entry["name"],
+        tuple(entry["argv"]),
+        entry["timeout"],
+        entry["unbuildable"] or (f"on the deny-list: {denied[name]}" if name in denied else ""),
+    )
+
+
+def _plan() -> dict:
+    where = os.environ.get("KTRIAL_KSELFTEST")
+    return _read(where) if where else {}
+
+
+def _read(path: str) -> dict:
+    with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slow here
+        return json.load(file)

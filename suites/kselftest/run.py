@@ -1,0 +1,144 @@
+"""Run one kernel selftest: in a tree it may write to, on a network of its own, with nothing of it left afterwards."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Ended", "run_program", "writable_tree"]
+
+HOME = Path("/tmp/ktrial-kselftest")
+SELFTESTS = "tools/testing/selftests"
+_GRACE = 10.0  # seconds for a script's own clean-up, once it was told to end
+_MOST_OUTPUT = 400_000  # bytes; test_verifier prints 100,000
+_PR_SET_CHILD_SUBREAPER = 36  # include/uapi/linux/prctl.h
+
+# A new network namespace is seen through a sysfs that was mounted in it (as `ip netns exec` does), which hides what is
+# mounted below the old one. Namespaces that a program names live in a folder that goes away with the mounts.
+_SETUP = """
+mount -t sysfs sysfs /sys
+for at in bpf:/sys/fs/bpf debugfs:/sys/kernel/debug tracefs:/sys/kernel/tracing cgroup2:/sys/fs/cgroup \
+        securityfs:/sys/kernel/security; do
+    mount -t "${at%%:*}" "${at%%:*}" "${at#*:}"
+done
+mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns
+ip link set lo up
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended. status: its exit status, negative for a signal, 124 where its time ran out."""
+
+    status: int
+    output: str
+    seconds: float
+
+
+def writable_tree(root: str) -> Path:
+    """The selftests' tree at one place for every kernel, where programs may write; the host's own stays as it was."""
+    tree = HOME / "tree"
+    for name in ("upper", "work", "tree"):
+        (HOME / name).mkdir(parents=True, exist_ok=True)
+    layers = f"lowerdir={root},upperdir={HOME / 'upper'},workdir={HOME / 'work'}"
+    overlay = ["mount", "-t", "overlay", "overlay", "-o", layers, str(tree)]
+    if subprocess.run(overlay, capture_output=True, check=False).returncode:
+        subprocess.run(["mount", "--bind", root, str(tree)], check=True)
+    return tree
+
+
+def run_program(tree: Path, collection: str, argv: tuple[str, ...], seconds: float) -> Ended:
+    """Run a program in its collection's folder, for so long at the most; its children end with it."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    folder = tree / SELFTESTS / collection
+    before = _children()
+    began = time.monotonic()
+    script = f"exec 3>&1 >/dev/null 2>&1\n{_SETUP}\nexec 1>&3 3>&- 2>&1\n{_START}"
+    command = ["unshare", "--net", "--mount", "sh", "-c", script, "sh", *argv]
+    with (HOME / "output").open("w+b") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=_environment(tree, folder),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        status = _wait(process, seconds)
+        _end_children(before)
+        output.seek(0)
+        text = output.read()[-_MOST_OUTPUT:].decode("utf-8", "replace")
+    return Ended(status, text, time.monotonic() - began)
+
+
+# A script that lost its execute bit (a patch from a mail without modes) is run by its own interpreter, as
+# kselftest/runner.sh does.
+_START = """
+if [ -x "$1" ]; then exec "$@"; fi
+interpreter=$(head -n 1 "$1" | sed -n 's/^#! *//p')
+exec ${interpreter:-/bin/sh} "$@"
+"""
+
+
+def _environment(tree: Path, folder: Path) -> dict[str, str]:
+    tools = f"{tree / SELFTESTS / 'bpf/tools/sbin'}:{folder}"
+    return {
+        "PATH": f"{tools}:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/tmp",
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> int:
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return 124
+
+
+def _children() -> set[int]:
+    path = f"/proc/self/task/{os.getpid()}/children"
+    try:
+        with open(path, encoding="ascii") as file:  # noqa: PTH123 - pathlib is slow here
+            return {int(word) for word in file.read().split()}
+    except OSError:  # no CONFIG_PROC_CHILDREN
+        return _children_by_stat()
+
+
+def _children_by_stat() -> set[int]:
+    found = set()
+    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is slow here
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+                    parent = file.read().rpartition(")")[2].split()[1]
+            except (OSError, IndexError):
+                continue
+            if int(parent) == os.getpid():
+                found.add(int(name))
+    return found
+
+
+def _end_children(before: set[int]) -> None:
+    """Kill what the program left running: being their subreaper, we are its parent now (prctl(2))."""
+    deadline = time.monotonic() + _GRACE
+    while (left := _children() - before) and time.monotonic() < deadline:
+        for child in left:
+            try:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+            except (ProcessLookupError, ChildProcessError):
+                continue

@@ -1,0 +1,75 @@
+"""One kselftest program is one test; what it tells of its own tests travels along as results of their own.
+
+The programs are built on the host before the guest boots (harness/kselftest), each side's from its own tree. A failing
+subtest is a result by itself, so the program fails only for what no subtest tells (selftest_output.judge).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from kselftest.plan import Program, programs, scale, tree_root
+from kselftest.run import Ended, run_program, writable_tree
+
+# The guest's own deadline is only for a kernel that hangs; a program that runs too long is ended by us before.
+_MARGIN = 60.0
+_SHOWN = 60_000  # characters of output kept with the result
+_MISSING = re.compile(r"(?:^|[\s:])([\w.+-]+): (?:command )?not found\b", re.MULTILINE)
+
+
+def _cases() -> list[object]:
+    return [
+        pytest.param(program, id=program.id, marks=pytest.mark.deadline(program.timeout + _MARGIN))
+        for program in programs()
+    ]
+
+
+@pytest.fixture(scope="session")
+def tree() -> Path:
+    return writable_tree(tree_root())
+
+
+@pytest.mark.parametrize("program", _cases())
+def test(program: Program, request: pytest.FixtureRequest) -> None:
+    """What the program says: by its exit status, and by KTAP or whatever dialect it speaks."""
+    if program.skip:
+        pytest.skip(program.skip)
+    ended = run_program(request.getfixturevalue("tree"), program.collection, program.argv, program.timeout * scale())
+    print(ended.output[-_SHOWN:])
+    outcome, reason, cases = _read(program, ended)
+    request.node.user_properties.append(("ktrial-subtests", cases))
+    if outcome == "skipped":
+        pytest.skip(reason)
+    if outcome == "xfailed":
+        pytest.xfail(reason)
+    if outcome == "failed":
+        pytest.fail(reason, pytrace=False)
+
+
+def _read(program: Program, ended: Ended) -> tuple[str, str, list[dict[str, object]]]:
+    """(outcome, reason, subtests) of a program that ended."""
+    sys.path.insert(0, os.environ["KTRIAL_KSELFTEST_READER"])
+    try:
+        output = importlib.import_module("harness.selftest_output")
+    finally:
+        sys.path.pop(0)
+    runner, _, own = program.name.partition("/")
+    report = output.parse_output(runner if own else program.name, ended.output)
+    outcome, reason = output.judge(report, ended.status, ended.output)
+    if ended.status == 124:
+        outcome, reason = "failed", f"timed out after {ended.seconds:.0f} s"
+    missing = _MISSING.findall(ended.output)
+    if outcome == "failed" and missing and not report.failed:
+        outcome, reason = "skipped", f"needs {', '.join(sorted(set(missing)))}, not installed here"
+    # test_progs calls a test's own result by the test's name, which is the program's.
+    cases = [asdict(case) for case in report.cases if case.name != own]
+    alone = [case for case in report.cases if case.name == own]
+    if alone and outcome == "passed" and alone[0].outcome != "passed":
+        outcome, reason = alone[0].outcome, alone[0].reason or reason
+    return outcome, reason, [{**case, "name": str(case["name"]).removeprefix(f"{own}/")} for case in cases]
