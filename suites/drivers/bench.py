@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-import pytest
 from drivers.programs import Action, Programs, Target
 from drivers.rigs import Rig
-from net.link import Link, veth_pair, wait_for
+from net.link import wait_for
 from net.netlink import NetlinkError
 from net.wire import Wire, difference, ethernet
 from net.xdp import Mode, attach, attached, detach
 
-__all__ = ["Bench", "assert_same", "frames_of", "redirect_target"]
+__all__ = ["Bench", "assert_same", "frames_of"]
 
 LINEAR_SIZES = (60, 100, 590, 1000, 1514)
 
@@ -91,22 +90,3 @@ class Bench:
         """An attach was refused with exactly this errno (by name)."""
         said = error.name if error else "accepted it"
         assert said == name, f"{self.rig.row.name}: {what}: {name} expected, but the kernel said {said} ({error})"
-
-
-@contextlib.contextmanager
-def redirect_target(programs: Programs, mtu: int = 1500, up: bool = True) -> Iterator[tuple[Link, Wire]]:
-    """A veth to redirect to, and the socket at its other end, where what is redirected comes out."""
-    with veth_pair("ktto", "ktseen", up=False, mtu=mtu) as (to, seen):
-        programs.order("witness", Action.PASS)
-        with attached(seen, programs["witness"].fd, Mode.NATIVE), Wire(seen) as wire:
-            for link in (to, seen) if up else ():
-                link.up()
-            for link in (to, seen) if up else ():
-                link.wait_until_up()
-            with programs.redirecting_to(to.index):
-                yield to, wire
-
-
-def skip_unless(condition: object, reason: str) -> None:
-    if not condition:
-        pytest.skip(reason)

@@ -1,15 +1,25 @@
-"""One load of the programs and one private namespace serve every test; each makes the device it looks at."""
+"""One load of the programs and one rack of devices serve every test."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 from bpf.libbpf import Object, find_object
 from drivers.programs import Programs
-from drivers.rigs import Rig, rig_of
+from drivers.rack import Outlet, Rack
+from drivers.rigs import Rig
 from drivers.rows import Row
-from net.namespace import Namespace, namespace
+
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -19,14 +29,23 @@ def programs() -> Iterator[Programs]:
 
 
 @pytest.fixture(scope="session")
-def private() -> Iterator[Namespace]:
-    """Where virtual devices live."""
-    with namespace() as made:
-        yield made
+def rack(programs: Programs) -> Iterator[Rack]:
+    with contextlib.closing(Rack(programs)) as devices:
+        yield devices
 
 
 @pytest.fixture
-def rig(device: Row, programs: Programs, private: Namespace) -> Iterator[Rig]:
-    """The device of a test's `device` parameter, on the bench."""
-    with rig_of(device, programs, private) as made:
-        yield made
+def rig(device: Row, rack: Rack, request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """The device of a test's `device` parameter, up, MTU 1500; a new one after a test that failed."""
+    try:
+        with rack.on_bench(device) as ready:
+            yield ready
+    finally:
+        if request.node.stash.get(_FAILED, False):
+            rack.discard(device)
+
+
+@pytest.fixture
+def outlet(rig: Rig, rack: Rack) -> Outlet:
+    """A veth beside the device, to redirect to, or from."""
+    return rack.outlet(rig.row)

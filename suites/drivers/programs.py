@@ -87,23 +87,25 @@ class Programs:
     def sight(self, name: str) -> Sight:
         return Sight(*_SIGHT.unpack_from(self._sights, _SLOTS.index(name) * _SIGHT.size))
 
-    @contextlib.contextmanager
-    def redirecting_to(self, index: int) -> Iterator[None]:
+    def redirecting_to(self, index: int) -> contextlib.AbstractContextManager[None]:
         """XDP_REDIRECT to Target.DEVICE goes to the device of this index."""
-        _must(self._object.map("devices").update(0, index), "devmap update")
-        try:
-            yield
-        finally:
-            self._object.map("devices").delete(0)
+        return self._entry("devices", 0, index)
+
+    def redirecting_to_cpu(self, cpu: int = 0) -> contextlib.AbstractContextManager[None]:
+        """XDP_REDIRECT to Target.CPU goes to this processor."""
+        return self._entry("cpus", cpu, _CPUMAP_QUEUE)
 
     @contextlib.contextmanager
-    def redirecting_to_cpu(self, cpu: int = 0) -> Iterator[None]:
-        """XDP_REDIRECT to Target.CPU goes to this processor."""
-        _must(self._object.map("cpus").update(cpu, _CPUMAP_QUEUE), "cpumap update")
+    def _entry(self, name: str, key: int, value: int) -> Iterator[None]:
+        """An entry in the maps of both kinds of programs."""
+        maps = [self._object.map(f"{kind}_{name}") for kind in ("frags", "plain")]
         try:
+            for one in maps:
+                _must(one.update(key, value), f"an entry in {one.name}")
             yield
         finally:
-            self._object.map("cpus").delete(cpu)
+            for one in maps:
+                one.delete(key)
 
     @contextlib.contextmanager
     def traced(self) -> Iterator[None]:

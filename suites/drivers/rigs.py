@@ -17,9 +17,9 @@ import pytest
 from drivers.programs import Action, Programs
 from drivers.rows import Native, Row
 from net.devices import card_pair
+from net.ethtool import set_channels
 from net.features import Feature, advertised
 from net.link import DEADLINE, Link, link_states, made, tuned, veth_pair
-from net.namespace import Namespace
 from net.netlink import NetlinkError
 from net.wire import Wire
 from net.xdp import Mode, attached
@@ -29,6 +29,7 @@ __all__ = ["Far", "Rig", "rig_of"]
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 2, 0x1000
 _NETDEVSIM = Path("/sys/bus/netdevsim")
 _NETDEVSIM_ID = 7700
+_MTU = 1500
 
 
 class Far(Protocol):
@@ -43,21 +44,41 @@ class Far(Protocol):
 
 @dataclass(frozen=True)
 class Rig:
-    """A device of the table, up, on the bench. peer: the far end, where that is a device too."""
+    """A device of the table, up, on the bench. peer: the far end, where that is a device too. ports: of a bond."""
 
     row: Row
     link: Link
     far: Far
     peer: Link | None
+    ports: tuple[Link, ...] = ()
+
+    @property
+    def _devices(self) -> list[Link]:
+        return [link for link in (self.peer, self.link) if link is not None]
+
+    def make_ready(self) -> None:
+        """As every test finds it: up, MTU 1500, nothing on the wire."""
+        for link in self._devices:
+            state = link.state
+            if state.mtu != _MTU:
+                link.set_mtu(_MTU)
+            if not state.up:
+                link.up()
+        for link in self._devices if self.linked else ():
+            link.wait_until_up()
+        self.far.pending()
+
+    @property
+    def linked(self) -> bool:
+        """Whether frames can reach the device."""
+        return self.peer is not None or isinstance(self.far, _Tap)
 
     def set_mtu(self, mtu: int) -> None:
         """The MTU of both ends, the far one's first: what arrives must never be too large to be sent."""
-        for link in (self.peer, self.link):
-            if link is not None:
-                link.set_mtu(mtu)
-        for link in (self.peer, self.link):
-            if link is not None:
-                link.wait_until_up()
+        for link in self._devices:
+            link.set_mtu(mtu)
+        for link in self._devices if self.linked else ():
+            link.wait_until_up()
 
     def skip_without_rx_sg(self, error: NetlinkError) -> None:
         """Skip a refusal of a frags program at the large MTU by a driver that does not claim to take it."""
@@ -76,21 +97,17 @@ class Rig:
 
     def skip_unless_linked(self) -> None:
         """Skip where frames cannot reach the device at all."""
-        if self.peer is None and not isinstance(self.far, _Tap):
+        if not self.linked:
             pytest.skip(f"this kernel's {self.row.driver} cannot be linked to another, so no frame reaches it")
 
 
 @contextlib.contextmanager
-def rig_of(row: Row, programs: Programs, private: Namespace) -> Iterator[Rig]:
-    """Make a device of the table and take it away again; a card is left as it was found.
+def rig_of(row: Row, programs: Programs) -> Iterator[Rig]:
+    """Make a device of the table, in the current namespace, and take it away again; a card is left as it was found.
 
-    private: where virtual devices are made, out of udev's sight, which costs an emulated guest more than the device.
     Skips, with the reason, where QEMU or the kernel has no such device.
     """
-    with contextlib.ExitStack() as stack:
-        if not row.card:
-            stack.enter_context(private.entered())
-        rig = stack.enter_context(_MAKERS[row.maker](row))
+    with _MAKERS[row.maker](row) as rig, contextlib.ExitStack() as stack:
         if row.far_program and rig.peer is not None:
             programs.order("witness", Action.PASS)
             stack.enter_context(attached(rig.peer, programs["witness"].fd, Mode.NATIVE))
@@ -99,7 +116,13 @@ def rig_of(row: Row, programs: Programs, private: Namespace) -> Iterator[Rig]:
 
 @contextlib.contextmanager
 def _veth(row: Row) -> Iterator[Rig]:
-    with veth_pair("ktdut", "ktfar") as (link, peer), Wire(peer) as far:
+    """With several queues, of which one is used until a test wants more."""
+    queues = ("numrxqueues", "4", "numtxqueues", "4")
+    with veth_pair("ktdut", "ktfar", *queues) as (link, peer), Wire(peer) as far:
+        for one in (link, peer):
+            set_channels(one, rx=1, tx=1)
+        for one in (link, peer):
+            one.wait_until_up()
         yield Rig(row, link, far, peer)
 
 
@@ -225,7 +248,7 @@ def _bonding(row: Row) -> Iterator[Rig]:
             link.up()
         for link in (peer, bond):
             link.wait_until_up()
-        yield Rig(row, bond, far, peer)
+        yield Rig(row, bond, far, peer, (port,))
 
 
 _MAKERS: dict[str, Callable[[Row], contextlib.AbstractContextManager[Rig]]] = {

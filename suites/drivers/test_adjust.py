@@ -6,9 +6,10 @@ the descriptor, from where data and data_end are then.
 
 from __future__ import annotations
 
-from drivers.bench import Bench, assert_same, frames_of, redirect_target
+from drivers.bench import Bench, assert_same, frames_of
 from drivers.cases import over
 from drivers.programs import Action, Programs, Target
+from drivers.rack import Outlet
 from drivers.rigs import Rig
 from drivers.rows import Row
 from net.xdp import Mode
@@ -52,10 +53,10 @@ def test_adjusted_then_sent_back(rig: Rig, device: Row, mode: Mode, programs: Pr
 
 
 @over()
-def test_adjusted_then_redirected(rig: Rig, device: Row, mode: Mode, programs: Programs):
+def test_adjusted_then_redirected(rig: Rig, device: Row, mode: Mode, programs: Programs, outlet: Outlet):
     bench = Bench(rig, mode, programs)
-    with redirect_target(programs) as (_, out), bench.running("plain_a", Action.REDIRECT):
-        _assert_adjusted(bench, Action.REDIRECT, out.frames)
+    with programs.redirecting_to(outlet.near.index), bench.running("plain_a", Action.REDIRECT):
+        _assert_adjusted(bench, Action.REDIRECT, outlet.wire.frames)
 
 
 @over()

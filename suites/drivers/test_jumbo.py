@@ -8,13 +8,14 @@ from __future__ import annotations
 import errno
 
 import pytest
-from drivers.bench import Bench, assert_same, frames_of, redirect_target
+from drivers.bench import Bench, assert_same, frames_of
 from drivers.cases import on_devices, over
 from drivers.programs import Action, Programs, Target
+from drivers.rack import Outlet
 from drivers.rigs import Rig
 from drivers.rows import Native, Row
 from drivers.test_redirect import ready_for_redirects, source
-from net.link import wait_for
+from net.link import tuned, wait_for
 from net.netlink import NetlinkError
 from net.wire import Wire, ethernet
 from net.xdp import Mode, attached, refusal
@@ -33,7 +34,9 @@ def jumbo_bench(rig: Rig, mode: Mode, programs: Programs) -> Bench:
     """Skips, beside what every test skips, drivers whose native mode has no frags by design."""
     bench = Bench(rig, mode, programs)
     if mode is Mode.NATIVE and not rig.row.frags_jumbo:
-        pytest.skip(f"{rig.row.driver} has no native XDP with fragments (test_frags_program_is_refused holds it to that)")
+        pytest.skip(
+            f"{rig.row.driver} has no native XDP with fragments (test_frags_program_is_refused holds it to that)"
+        )
     return bench
 
 
@@ -67,16 +70,16 @@ def test_frags_program_drops(rig: Rig, device: Row, mode: Mode, programs: Progra
 
 
 @over(carries_jumbo)
-def test_frags_program_redirects_whole_frames(rig: Rig, device: Row, mode: Mode, programs: Programs):
+def test_frags_program_redirects_whole_frames(rig: Rig, device: Row, mode: Mode, programs: Programs, outlet: Outlet):
     """To a veth, which advertises ndo-xmit-sg."""
     bench = jumbo_bench(rig, mode, programs)
     with (
-        redirect_target(programs, mtu=9000) as (_, out),
+        programs.redirecting_to(outlet.near.index),
         bench.running_jumbo("frags_a", Action.REDIRECT) as near,
         programs.traced(),
     ):
         bench.send(FRAMES, "frags_a")
-        assert_same(out.frames(len(FRAMES)), FRAMES, f"{bench.who}: redirected frames")
+        assert_same(outlet.wire.frames(len(FRAMES)), FRAMES, f"{bench.who}: redirected frames")
         bench.assert_nothing_but(near, "frags_a", MARKER)
         assert programs.trace.redirect_errors == programs.trace.devmap_dropped == 0, f"{programs.trace}"
 
@@ -90,17 +93,19 @@ def test_frags_program_over_a_cpumap(rig: Rig, device: Row, mode: Mode, programs
 
 
 @over(carries_jumbo)
-def test_too_long_for_the_target(rig: Rig, device: Row, mode: Mode, programs: Programs):
+def test_too_long_for_the_target(rig: Rig, device: Row, mode: Mode, programs: Programs, outlet: Outlet):
     """A device of MTU 1500 takes no longer frame by redirect: EMSGSIZE for each (xdp_ok_fwd_dev), none is cut."""
     bench = jumbo_bench(rig, mode, programs)
     long = [frame for frame in FRAMES if len(frame) > 1518]
     with (
-        redirect_target(programs) as (_, out),
+        tuned(outlet.near),
+        programs.redirecting_to(outlet.near.index),
         bench.running_jumbo("frags_a", Action.REDIRECT) as near,
         programs.traced(),
     ):
+        outlet.near.set_mtu(1500)
         bench.send([*long, MARKER], "frags_a")
-        assert_same(out.frames(1), [MARKER], f"{bench.who}: frames redirected to a device of MTU 1500")
+        assert_same(outlet.wire.frames(1), [MARKER], f"{bench.who}: frames redirected to a device of MTU 1500")
         assert programs.trace.redirect_errors == len(long), f"{len(long)} frames are too long: {programs.trace}"
         assert programs.trace.last_redirect_error == errno.EMSGSIZE, f"EMSGSIZE expected: {programs.trace}"
         assert not near.pending(), f"{bench.who}: a frame that could not be redirected came to the stack"
@@ -197,14 +202,14 @@ def _assert_safe(bench: Bench, near: Wire) -> None:
 
 
 @over(carries_jumbo)
-def test_jumbo_frames_into_the_device(rig: Rig, device: Row, mode: Mode, programs: Programs):
+def test_jumbo_frames_into_the_device(rig: Rig, device: Row, mode: Mode, programs: Programs, outlet: Outlet):
     """Frames of several buffers go through ndo_xdp_xmit where ndo-xmit-sg is advertised; else EOPNOTSUPP, none cut."""
     rig.skip_unless_linked()
     rig.set_mtu(9000)
     long = [frame for frame in FRAMES if len(frame) > 4096]
     try:
         ready = ready_for_redirects(rig, programs)
-        with ready, source(programs, mode, mtu=9000) as (_, wire), programs.traced():
+        with ready, source(outlet, programs, mode) as wire, programs.traced():
             for frame in long:
                 wire.send(frame)
             wait_for(lambda: programs.sight("frags_b").runs >= len(long), "frames at the source", 8.0)

@@ -10,12 +10,13 @@ import contextlib
 import errno
 from collections.abc import Iterator
 
-from drivers.bench import LINEAR_SIZES, Bench, assert_same, frames_of, redirect_target
+from drivers.bench import LINEAR_SIZES, Bench, assert_same, frames_of
 from drivers.cases import over
 from drivers.programs import Action, Programs, Target
+from drivers.rack import Outlet
 from drivers.rigs import Rig
 from drivers.rows import Native, Row
-from net.link import Link, veth_pair, wait_for
+from net.link import Link, wait_for
 from net.wire import Wire, ethernet
 from net.xdp import Mode, attached
 
@@ -24,11 +25,12 @@ MARKER = ethernet(77, start=99)
 
 
 @over()
-def test_to_another_device(rig: Rig, device: Row, mode: Mode, programs: Programs):
+def test_to_another_device(rig: Rig, device: Row, mode: Mode, programs: Programs, outlet: Outlet):
     bench = Bench(rig, mode, programs)
-    with redirect_target(programs) as (_, out), bench.running("plain_a", Action.REDIRECT) as near, programs.traced():
+    there = programs.redirecting_to(outlet.near.index)
+    with there, bench.running("plain_a", Action.REDIRECT) as near, programs.traced():
         bench.send(FRAMES, "plain_a")
-        assert_same(out.frames(len(FRAMES)), FRAMES, f"{bench.who}: redirected frames")
+        assert_same(outlet.wire.frames(len(FRAMES)), FRAMES, f"{bench.who}: redirected frames")
         bench.assert_nothing_but(near, "plain_a", MARKER)
         told = programs.trace
         assert told.redirect_errors == told.devmap_dropped == 0, f"all frames came, and errors were traced: {told}"
@@ -57,15 +59,25 @@ def test_over_a_cpumap(rig: Rig, device: Row, mode: Mode, programs: Programs):
 
 
 @over()
-def test_to_a_device_that_is_down(rig: Rig, device: Row, mode: Mode, programs: Programs):
+def test_to_a_device_that_is_down(rig: Rig, device: Row, mode: Mode, programs: Programs, outlet: Outlet):
     """Each frame is dropped, and the error told (xdp_ok_fwd_dev)."""
     bench = Bench(rig, mode, programs)
-    with redirect_target(programs, up=False), bench.running("plain_a", Action.REDIRECT) as near, programs.traced():
+    there = programs.redirecting_to(outlet.near.index)
+    with there, bench.running("plain_a", Action.REDIRECT) as near, programs.traced(), down(outlet.near):
         bench.send(FRAMES, "plain_a")
         bench.assert_nothing_but(near, "plain_a", MARKER)
         told = programs.trace
         assert told.redirect_errors == len(FRAMES), f"{len(FRAMES)} frames to a device that is down: {told}"
         assert told.last_redirect_error == errno.ENETDOWN, f"ENETDOWN expected: {told}"
+
+
+@contextlib.contextmanager
+def down(link: Link) -> Iterator[None]:
+    link.down()
+    try:
+        yield
+    finally:
+        link.up()
 
 
 @over()
@@ -79,13 +91,12 @@ def test_to_nowhere(rig: Rig, device: Row, mode: Mode, programs: Programs):
 
 
 @contextlib.contextmanager
-def source(programs: Programs, mode: Mode, mtu: int = 1500) -> Iterator[tuple[Link, Wire]]:
-    """A veth whose program (`frags_b`, in this mode) redirects what is sent into the given socket."""
-    with veth_pair("ktsrc", "ktin", mtu=mtu) as (outer, inner), Wire(outer, 0) as wire:
-        programs.order("frags_b", Action.REDIRECT)
-        with attached(inner, programs["frags_b"].fd, mode):
-            inner.wait_until_up()
-            yield inner, wire
+def source(outlet: Outlet, programs: Programs, mode: Mode) -> Iterator[Wire]:
+    """What is sent into the given socket, a veth's program (`frags_b`, in this mode) redirects."""
+    programs.order("frags_b", Action.REDIRECT)
+    with attached(outlet.near, programs["frags_b"].fd, mode):
+        outlet.near.wait_until_up()
+        yield outlet.wire
 
 
 @contextlib.contextmanager
@@ -101,10 +112,10 @@ def ready_for_redirects(rig: Rig, programs: Programs) -> Iterator[None]:
 
 
 @over()
-def test_into_the_device(rig: Rig, device: Row, mode: Mode, programs: Programs):
+def test_into_the_device(rig: Rig, device: Row, mode: Mode, programs: Programs, outlet: Outlet):
     """From a veth in this mode. A native frame goes through ndo_xdp_xmit, or is refused where there is none."""
     rig.skip_unless_linked()
-    with ready_for_redirects(rig, programs), source(programs, mode) as (_, wire), programs.traced():
+    with ready_for_redirects(rig, programs), source(outlet, programs, mode) as wire, programs.traced():
         for frame in FRAMES:
             wire.send(frame)
         if mode is Mode.NATIVE and not device.takes_redirects:
@@ -117,9 +128,9 @@ def test_into_the_device(rig: Rig, device: Row, mode: Mode, programs: Programs):
 
 
 @over(lambda row: row.native is Native.RUNS and row.own_program)
-def test_into_a_device_without_its_program(rig: Rig, device: Row, mode: Mode, programs: Programs):
+def test_into_a_device_without_its_program(rig: Rig, device: Row, mode: Mode, programs: Programs, outlet: Outlet):
     """A driver that sends XDP frames only while it has a program says no without one, and loses nothing else."""
-    with source(programs, mode) as (_, wire), programs.redirecting_to(rig.link.index), programs.traced():
+    with source(outlet, programs, mode) as wire, programs.redirecting_to(rig.link.index), programs.traced():
         for frame in FRAMES:
             wire.send(frame)
         if mode is Mode.GENERIC:

@@ -139,9 +139,9 @@ class Link:
         """Raises NetlinkError where the driver refuses (its .ndo_change_mtu, or an XDP program in the way)."""
         self._set(attribute(_MTU, mtu))
 
-    def enslave(self, master: Link) -> None:
-        """Make it a port of a bond, a bridge or a team; a bond wants it down."""
-        self._set(attribute(_MASTER, master.index))
+    def enslave(self, master: Link | None) -> None:
+        """Make it a port of a bond, a bridge or a team (a bond wants it down), or release it."""
+        self._set(attribute(_MASTER, master.index if master else 0))
 
     def wait_until_up(self, deadline: float = DEADLINE) -> None:
         """Wait for the carrier (some drivers look for it in a timer of theirs)."""

@@ -43,44 +43,43 @@ struct trace {
 	__u64 devmap_dropped;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, SLOTS);
-	__type(key, __u32);
-	__type(value, struct order);
-} orders SEC(".maps");
+/* One element each, so that all of it can be mapped at once. */
+#define SHARED(name, kind) \
+	struct { \
+		__uint(type, BPF_MAP_TYPE_ARRAY); \
+		__uint(map_flags, BPF_F_MMAPABLE); \
+		__uint(max_entries, 1); \
+		__type(key, __u32); \
+		__type(value, kind); \
+	} name SEC(".maps")
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, SLOTS);
-	__type(key, __u32);
-	__type(value, struct sight);
-} sights SEC(".maps");
+struct orders {
+	struct order of[SLOTS];
+};
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct trace);
-} traces SEC(".maps");
+struct sights {
+	struct sight of[SLOTS];
+};
 
-/* Values of 4 bytes hold no program: such maps serve programs with and without frags support alike. */
-struct {
-	__uint(type, BPF_MAP_TYPE_DEVMAP);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} devices SEC(".maps");
+SHARED(orders, struct orders);
+SHARED(sights, struct sights);
+SHARED(traces, struct trace);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_CPUMAP);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} cpus SEC(".maps");
+/* A map of devices or processors belongs to programs with frags support or to those without, never to both
+ * (bpf_prog_map_compatible): each kind has its own, with the same entries.
+ */
+#define TARGETS(name, kind) \
+	struct { \
+		__uint(type, kind); \
+		__uint(max_entries, 1); \
+		__type(key, __u32); \
+		__type(value, __u32); \
+	} name SEC(".maps")
+
+TARGETS(frags_devices, BPF_MAP_TYPE_DEVMAP);
+TARGETS(plain_devices, BPF_MAP_TYPE_DEVMAP);
+TARGETS(frags_cpus, BPF_MAP_TYPE_CPUMAP);
+TARGETS(plain_cpus, BPF_MAP_TYPE_CPUMAP);
 
 static __always_inline bool ours(struct xdp_md *ctx)
 {
@@ -95,26 +94,32 @@ static __always_inline int move_head(struct xdp_md *ctx, __s32 by)
 {
 	char header[ETH_HLEN], fill[MOST_GROWTH];
 	int error = bpf_xdp_load_bytes(ctx, 0, header, sizeof(header));
+	__u32 more = -by;
 
 	error = error ?: bpf_xdp_adjust_head(ctx, by);
 	error = error ?: bpf_xdp_store_bytes(ctx, 0, header, sizeof(header));
 	if (error || by >= 0)
 		return error;
 	__builtin_memset(fill, FILL, sizeof(fill));
-	by = -by;
-	if (by > MOST_GROWTH)
+	barrier_var(more); /* the verifier is to see the bounds of this very register */
+	if (more < 1 || more > MOST_GROWTH)
 		return -1;
-	return bpf_xdp_store_bytes(ctx, ETH_HLEN, fill, by);
+	return bpf_xdp_store_bytes(ctx, ETH_HLEN, fill, more);
 }
 
-static __always_inline int obey(struct xdp_md *ctx, __u32 slot)
+static __always_inline int obey(struct xdp_md *ctx, __u32 slot, void *devices, void *cpus)
 {
-	struct order *order = bpf_map_lookup_elem(&orders, &slot);
-	struct sight *sight = bpf_map_lookup_elem(&sights, &slot);
+	__u32 only = 0;
+	struct orders *every_order = bpf_map_lookup_elem(&orders, &only);
+	struct sights *every_sight = bpf_map_lookup_elem(&sights, &only);
 	__u64 length = bpf_xdp_get_buff_len(ctx);
+	struct order *order;
+	struct sight *sight;
 
-	if (!order || !sight || !ours(ctx))
+	if (!every_order || !every_sight || !ours(ctx))
 		return XDP_PASS;
+	order = &every_order->of[slot];
+	sight = &every_sight->of[slot];
 	__sync_fetch_and_add(&sight->runs, 1);
 	__sync_fetch_and_add(&sight->bytes, length);
 	sight->length = length;
@@ -125,16 +130,21 @@ static __always_inline int obey(struct xdp_md *ctx, __u32 slot)
 		__sync_fetch_and_add(&sight->failed, 1);
 	if (order->action != XDP_REDIRECT)
 		return order->action;
-	return order->target == CPUS ? bpf_redirect_map(&cpus, 0, 0) : bpf_redirect_map(&devices, 0, 0);
+	if (order->target == CPUS)
+		return bpf_redirect_map(cpus, 0, 0);
+	return bpf_redirect_map(devices, 0, 0);
 }
 
-SEC("xdp.frags") int frags_a(struct xdp_md *ctx) { return obey(ctx, FRAGS_A); }
-SEC("xdp.frags") int frags_b(struct xdp_md *ctx) { return obey(ctx, FRAGS_B); }
-SEC("xdp") int plain_a(struct xdp_md *ctx) { return obey(ctx, PLAIN_A); }
-SEC("xdp") int plain_b(struct xdp_md *ctx) { return obey(ctx, PLAIN_B); }
+#define OBEY_FRAGS(slot) obey(ctx, slot, &frags_devices, &frags_cpus)
+#define OBEY_PLAIN(slot) obey(ctx, slot, &plain_devices, &plain_cpus)
+
+SEC("xdp.frags") int frags_a(struct xdp_md *ctx) { return OBEY_FRAGS(FRAGS_A); }
+SEC("xdp.frags") int frags_b(struct xdp_md *ctx) { return OBEY_FRAGS(FRAGS_B); }
+SEC("xdp") int plain_a(struct xdp_md *ctx) { return OBEY_PLAIN(PLAIN_A); }
+SEC("xdp") int plain_b(struct xdp_md *ctx) { return OBEY_PLAIN(PLAIN_B); }
 
 /* On the device that receives what another sends by XDP (veth takes such frames with a program only). */
-SEC("xdp.frags") int witness(struct xdp_md *ctx) { return obey(ctx, WITNESS); }
+SEC("xdp.frags") int witness(struct xdp_md *ctx) { return OBEY_FRAGS(WITNESS); }
 
 static __always_inline struct trace *trace(void)
 {
