@@ -1,0 +1,133 @@
+"""Selftests are built from a commit in a jail, once, and one that cannot be built says why."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from selftest_tree import SELFTESTS, commit_tree
+
+from harness.build.model import Toolchain
+from harness.command import Command, Completed
+from harness.errors import UsageError
+from harness.kselftest.build import Wanted, build_selftests, choose_selftests
+from harness.kselftest.guests import PLAN_VARIABLE, guest_part
+from harness.kselftest.make import broken_targets
+from harness.kselftest.model import Installed, Plan
+from harness.record import load
+
+TOOLCHAIN = Toolchain(llvm=False, compiler="gcc", linker="ld", pahole="", ccache=False, digest="t")
+
+
+@pytest.fixture
+def wanted(tmp_path, monkeypatch):
+    monkeypatch.setenv("KTRIAL_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "vmlinux").touch()
+
+    def make(commit: str, *names: str, touched: tuple[str, ...] = (), key: str = "k") -> Wanted:
+        named = tuple((name, "asked for") for name in names)
+        config = "CONFIG_NET=y\nCONFIG_X=m\nCONFIG_HZ=100\n# CONFIG_Y is not set\n"
+        vmlinux = tmp_path / "vmlinux"
+        return Wanted(tmp_path / "git", commit, named, touched, vmlinux, key, config, TOOLCHAIN, True)
+
+    (tmp_path / "git").mkdir()
+    return make
+
+
+def folder_of(installed: Installed) -> Path:
+    return installed.root / SELFTESTS / "net"
+
+
+def test_what_a_program_needs_is_made_and_nothing_else(wanted, tmp_path):
+    installed = build_selftests(wanted(commit_tree(tmp_path / "git"), "net/send.sh"))
+    assert [program.id for program in installed.programs] == ["net:send.sh"]
+    assert not installed.programs[0].unbuildable
+    assert subprocess.run([folder_of(installed) / "sender"], check=False).returncode == 0
+    assert not (folder_of(installed) / "alone").exists()
+    assert not (installed.root / "Makefile").exists()
+
+
+def test_a_program_that_does_not_compile_says_why_and_the_others_are_made(wanted, tmp_path):
+    installed = build_selftests(wanted(commit_tree(tmp_path / "git"), "net"))
+    told = {program.name: program.unbuildable for program in installed.programs}
+    assert "broken" in told["fails.sh"]
+    assert "missing" in told["fails.sh"]
+    assert [name for name, why in told.items() if why] == ["fails.sh"]
+    assert (folder_of(installed) / "alone").exists()
+
+
+def test_the_same_commit_is_built_once(wanted, tmp_path):
+    commit = commit_tree(tmp_path / "git")
+    said: list[str] = []
+    first = build_selftests(wanted(commit, "net/send.sh"), said.append)
+    again = build_selftests(wanted(commit, "net/send.sh"), said.append)
+    assert first == again
+    assert "found in the cache" in said[-1]
+
+
+def test_another_kernel_or_another_source_is_another_build(wanted, tmp_path):
+    first = commit_tree(tmp_path / "git")
+    second = commit_tree(tmp_path / "git", {f"{SELFTESTS}/net/sender.c": "int main(void) { return 4; }\n"})
+    roots = {
+        build_selftests(wanted(first, "net/send.sh")).root,
+        build_selftests(wanted(second, "net/send.sh")).root,
+        build_selftests(wanted(first, "net/send.sh", key="other")).root,
+    }
+    assert len(roots) == 3
+
+
+def test_a_makefile_cannot_write_outside_its_tree(wanted, tmp_path):
+    witness = tmp_path / "witness"
+    evil = f"TEST_PROGS := $(shell touch {witness} /ktrial/vmlinux.new)send.sh\ninclude ../lib.mk\n"
+    build_selftests(wanted(commit_tree(tmp_path / "git", {f"{SELFTESTS}/net/Makefile": evil}), "net"))
+    assert not witness.exists()
+
+
+def test_tests_see_the_kernels_configuration_as_a_header(wanted, tmp_path):
+    check = (
+        '#include "../../../../include/generated/autoconf.h"\nint main(void) { return CONFIG_HZ - CONFIG_NET - 99; }\n'
+    )
+    commit = commit_tree(tmp_path / "git", {f"{SELFTESTS}/net/alone.c": check})
+    installed = build_selftests(wanted(commit, "net/alone"))
+    assert subprocess.run([folder_of(installed) / "alone"], check=False).returncode == 0
+
+
+def test_a_name_that_stands_for_nothing_is_an_error_that_helps(wanted, tmp_path):
+    with pytest.raises(UsageError) as error:
+        choose_selftests(wanted(commit_tree(tmp_path / "git"), "net/sent.sh"))
+    assert "net/sent.sh" in error.value.summary
+    assert "send.sh" in error.value.hint
+
+
+def test_the_plan_of_a_side_is_there_for_its_guests(tmp_path):
+    plan = Plan(tmp_path / "root", (), (("net:a.sh", "why"),))
+    part = guest_part(tmp_path / "run", "base", plan)
+    assert load(Path(part.env[PLAN_VARIABLE]), Plan) == plan
+    assert tmp_path / "root" in part.readable
+    reader = Path(part.env["KTRIAL_KSELFTEST_READER"])
+    program = "from harness.selftest_output import parse_output; import harness; print(harness.__file__)"
+    done = subprocess.run(["python3", "-c", program], env={"PYTHONPATH": str(reader)}, capture_output=True, check=True)
+    assert str(reader) in done.stdout.decode()
+
+
+LOG = """\
+make: Entering directory '/ktrial/src/tools/testing/selftests/bpf'
+progs/verifier_arena.c:17:2: error: unknown type 'arena'
+1 error generated.
+make: *** [Makefile:646: /ktrial/src/tools/testing/selftests/bpf/verifier_arena.bpf.o] Error 1
+  CC other
+libbpf: failed to find BTF for extern 'bpf_rdonly_cast': -3
+Error: failed to link 'tail.linked1.o': unknown error (-3)
+make: *** [Makefile:655: /ktrial/src/tools/testing/selftests/bpf/tail.skel.h] Error 254
+make: *** No rule to make target 'gone.bpf.o', needed by 'x'.
+"""
+
+
+def test_what_could_not_be_made_is_read_with_its_first_error():
+    done = Completed(Command(("make",)), 2, LOG.encode(), b"", 1.0, False)
+    assert {each.name: each.why for each in broken_targets(done)} == {
+        "verifier_arena.bpf.o": "progs/verifier_arena.c:17:2: error: unknown type 'arena'",
+        "tail.skel.h": "Error: failed to link 'tail.linked1.o': unknown error (-3)",
+        "gone.bpf.o": "there is no gone.bpf.o, nor a rule to make it",
+    }

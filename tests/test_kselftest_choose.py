@@ -1,0 +1,211 @@
+"""Selftests are chosen by name and by what a series touches, and what each is made from is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from selftest_tree import SELFTESTS, commit_tree, write_tree
+
+from harness.errors import UsageError
+from harness.kselftest.choose import Chooser
+from harness.kselftest.collection import collection_of, timeout_of
+from harness.kselftest.make import Maker
+from harness.kselftest.model import Program
+from harness.kselftest.progs import TestProgs
+from harness.kselftest.select import config_fragments, denied, select
+from harness.places import suites_dir
+from harness.suites import asked_suites, load_suite
+
+BPF = f"{SELFTESTS}/bpf"
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tree(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture(scope="module")
+def tests(tree: Path) -> TestProgs:
+    return TestProgs(tree / BPF)
+
+
+@pytest.fixture(scope="module")
+def chooser(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Chooser:
+    folder = tmp_path_factory.mktemp("make")
+    (folder / "vmlinux").touch()
+    return Chooser(Maker(tree, folder / "vmlinux", folder / "log"))
+
+
+def programs_of(tests: TestProgs, file: str) -> set[str]:
+    return set(next(source.programs for source in tests.sources if source.file == file))
+
+
+def test_every_test_function_is_found(tests):
+    assert {test for source in tests.sources for test in source.tests} == {
+        "tail", "tail_alone", "linked", "light", "many"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "programs"),
+    [
+        ("tail.c", {"tail.c", "tail_body.c", "old_tail.c"}),
+        ("linked.c", {"linked1.c", "linked2.c"}),
+        ("light.c", {"light.c", "helped.c"}),
+        ("many.c", {"case_a.c", "case_b.c"}),
+    ],
+)
+def test_a_tests_bpf_programs_are_found_however_it_names_them(tests, file, programs):
+    assert programs_of(tests, file) == programs
+
+
+def test_linked_and_light_skeletons_and_other_files_are_told_apart(tests):
+    by_file = {source.file: source for source in tests.sources}
+    assert by_file["linked.c"].skeletons == {"linked"}
+    assert by_file["light.c"].light == {"light.c"}
+    assert by_file["many.c"].extras == {"urandom_read"}
+
+
+def test_what_the_runner_itself_needs_is_always_there(tests):
+    assert tests.common.programs == {"btf_data.c", "common.c"}
+
+
+def names(programs) -> list[str]:
+    return [program.id for program in programs]
+
+
+@pytest.mark.parametrize(
+    ("asked", "chosen"),
+    [
+        ("bpf/tail", ["bpf:test_progs/tail", "bpf:test_progs/tail_alone"]),  # the file's name stands for all in it
+        ("bpf/tail_alone", ["bpf:test_progs/tail_alone"]),
+        ("bpf/test_progs-no_alu32/li*", ["bpf:test_progs-no_alu32/light", "bpf:test_progs-no_alu32/linked"]),
+        ("bpf/test_xdp_*.sh", ["bpf:test_xdp_meta.sh"]),
+        ("bpf/test_verifier", ["bpf:test_verifier"]),
+        ("bpf/xdping", ["bpf:xdping"]),
+        ("net/send.sh", ["net:send.sh"]),
+        ("net/deeper/one.sh", ["net/deeper:one.sh"]),
+        ("net/deeper", ["net/deeper:one.sh"]),
+        ("net", ["net:send.sh", "net:fails.sh", "net:plain.sh", "net:alone"]),
+        ("net/nothing.sh", []),
+        ("nowhere/at/all", []),
+    ],
+)
+def test_a_name_stands_for_programs(chooser, asked, chosen):
+    assert names(chooser.named(asked, "asked")) == chosen
+
+
+def test_a_whole_collection_of_bpf_has_the_tests_and_the_rest(chooser):
+    assert names(chooser.named("bpf", "asked"))[-3:] == [
+        "bpf:test_xdp_meta.sh",
+        "bpf:test_kmod.sh",
+        "bpf:test_verifier",
+    ]
+    assert "bpf:test_progs/light" in names(chooser.named("bpf", "asked"))
+
+
+def test_a_wrong_name_is_answered_with_close_ones(chooser):
+    assert "tail" in chooser.hint("bpf/tial")
+    assert "send.sh" in chooser.hint("net/sent.sh")
+    assert "bpf/xdp_adjust_tail" in chooser.hint("nowhere/x")
+
+
+@pytest.mark.parametrize(
+    ("touched", "chosen"),
+    [
+        (f"{BPF}/prog_tests/linked.c", ["bpf:test_progs/linked"]),
+        (f"{BPF}/progs/tail_body.c", ["bpf:test_progs/tail", "bpf:test_progs/tail_alone"]),
+        (f"{BPF}/test_xdp_meta.sh", ["bpf:test_xdp_meta.sh"]),
+        (f"{SELFTESTS}/net/sender.c", ["net:send.sh"]),
+        (f"{SELFTESTS}/net/alone.c", ["net:alone"]),
+        (f"{SELFTESTS}/net/Makefile", []),
+        ("net/core/filter.c", []),
+    ],
+)
+def test_a_touched_file_stands_for_the_programs_made_from_it(chooser, touched, chosen):
+    programs = chooser.choose((), [touched])
+    assert names(programs) == chosen
+    assert all(program.why == f"touches {touched}" for program in programs)
+
+
+def test_a_script_is_made_with_what_its_library_starts(chooser):
+    (program,) = chooser.named("net/send.sh", "asked")
+    assert program.targets == ("sender",)
+    assert program.sources == (f"{SELFTESTS}/net/send.sh", f"{SELFTESTS}/net/sender.c")
+
+
+def test_timeouts_are_those_of_the_settings(tree, tmp_path):
+    assert timeout_of(tree / SELFTESTS / "net") == 120
+    assert timeout_of(tmp_path) == 45
+    (tmp_path / "settings").write_text("# none\ntimeout=0\n")
+    assert timeout_of(tmp_path) == 600
+
+
+def test_the_longest_folder_with_a_makefile_is_the_collection(tree):
+    assert collection_of(tree, "net/deeper/one.sh") == ("net/deeper", "one.sh")
+    assert collection_of(tree, "net/lib/one.sh") == ("net", "lib/one.sh")
+    assert collection_of(tree, "mm") == ("", "mm")
+
+
+def test_names_are_asked_of_the_suite_with_a_colon():
+    (picked,) = asked_suites(["kselftest:bpf/tail", "kselftest:net", "kselftest:net"])
+    assert picked.suite.name == "kselftest"
+    assert picked.suite.asked == ("bpf/tail", "net")
+    with pytest.raises(UsageError, match="nothing can be chosen"):
+        load_suite("xdp_multibuf:shrink")
+    with pytest.raises(UsageError, match="nothing can be chosen"):
+        load_suite("kselftest:")
+
+
+def test_what_is_asked_for_wins_over_what_is_touched():
+    selection = select(["bpf/tail", "drivers/net/ping.py"], [f"{BPF}/prog_tests/linked.c"])
+    assert [name for name, _ in selection.named] == ["bpf/tail", "drivers/net/ping.py"]
+    assert not selection.touched
+    assert selection.configured == ("bpf", "drivers/net")
+
+
+def test_a_touched_kernel_file_stands_for_the_tests_of_the_table():
+    selection = select([], ["net/core/filter.c", f"{BPF}/progs/x.c"])
+    assert ("bpf/xdp_adjust_tail", "touches net/core/filter.c") in selection.named
+    assert selection.touched == (f"{BPF}/progs/x.c",)
+    assert selection.configured == ("bpf",)
+    assert not select([], ["mm/slub.c"])
+
+
+def test_a_collections_config_is_asked_for_line_by_line(tmp_path):
+    commit = commit_tree(tmp_path)
+    (fragment,) = config_fragments(tmp_path, commit, select(["net/send.sh"], []))
+    settings = {setting.symbol: setting for setting in fragment.settings}
+    assert {name: setting.value for name, setting in settings.items()} == {"VETH": "y", "TEST_BPF": "y", "BRIDGE": "n"}
+    assert all(setting.optional and "net/config asks" in setting.reason for setting in settings.values())
+
+
+def program(name: str) -> Program:
+    return Program("net", name, (f"./{name}",), 45.0)
+
+
+def test_a_deny_list_says_why_and_for_which_kernel(tmp_path):
+    (tmp_path / "deny").mkdir()
+    (tmp_path / "deny" / "any.txt").write_text("# why\nnet:slow_*.sh takes an hour\n")
+    (tmp_path / "deny" / "6.12.txt").write_text("net:b.sh fails for a known reason\n")
+    programs = [program("slow_a.sh"), program("b.sh"), program("c.sh")]
+    assert denied(programs, "6.12.117", tmp_path) == (
+        ("net:slow_a.sh", "takes an hour"),
+        ("net:b.sh", "fails for a known reason"),
+    )
+    assert denied(programs, "6.1.192", tmp_path) == (("net:slow_a.sh", "takes an hour"),)
+
+
+def test_a_line_of_a_deny_list_without_a_reason_is_an_error(tmp_path):
+    (tmp_path / "deny").mkdir()
+    (tmp_path / "deny" / "any.txt").write_text("net:a.sh\n")
+    with pytest.raises(UsageError, match="without a reason"):
+        denied([program("a.sh")], "6.12", tmp_path)
+
+
+def test_our_own_lists_are_good():
+    versions = [path.stem for path in (suites_dir() / "kselftest" / "deny").glob("*.txt")]
+    assert "any" in versions
+    for version in versions:
+        denied([program("a.sh")], version)
