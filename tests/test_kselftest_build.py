@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,9 +86,8 @@ def test_a_makefile_cannot_write_outside_its_tree(wanted, tmp_path):
 
 
 def test_tests_see_the_kernels_configuration_as_a_header(wanted, tmp_path):
-    check = (
-        '#include "../../../../include/generated/autoconf.h"\nint main(void) { return CONFIG_HZ - CONFIG_NET - 99; }\n'
-    )
+    header = '#include "../../../../include/generated/autoconf.h"\n'
+    check = f"{header}int main(void) {{ return CONFIG_HZ - CONFIG_NET - 99; }}\n"
     commit = commit_tree(tmp_path / "git", {f"{SELFTESTS}/net/alone.c": check})
     installed = build_selftests(wanted(commit, "net/alone"))
     assert subprocess.run([folder_of(installed) / "alone"], check=False).returncode == 0
@@ -107,8 +107,8 @@ def test_the_plan_of_a_side_is_there_for_its_guests(tmp_path):
     assert tmp_path / "root" in part.readable
     reader = Path(part.env["KTRIAL_KSELFTEST_READER"])
     program = "from harness.selftest_output import parse_output; import harness; print(harness.__file__)"
-    done = subprocess.run(["python3", "-c", program], env={"PYTHONPATH": str(reader)}, capture_output=True, check=True)
-    assert str(reader) in done.stdout.decode()
+    argv = [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(reader)!r}); {program}"]
+    assert str(reader) in subprocess.run(argv, capture_output=True, check=True, text=True).stdout
 
 
 LOG = """\
