@@ -39,8 +39,8 @@ demo: setup ## put an example series on trial: a regression, with its verdict
 	esac
 
 test: lint ## lint, and every test: builds kernels and boots them
-	@echo "== pytest"
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@echo "== pytest, in two processes: one for what builds and boots, one for all else"
+	@$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 test-fast: setup ## the tests that build and boot nothing
 	@$(BIN)/python -m pytest -m "not vm and not kernel" $(PYTEST_ARGS)

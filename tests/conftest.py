@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 PROJECT = Path(__file__).resolve().parents[1]
 NEEDED = {
@@ -26,6 +28,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             missing = [program for program in programs if shutil.which(program) is None]
             if missing and item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.skip(reason=f"NOT TESTED: {', '.join(missing)} not installed"))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return OneMachine(config, log)
+
+
+class OneMachine(LoadScopeScheduling):
+    """A file is run by one process, and the files that build or boot all by the same: each fills the machine."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "machine" if _fills_the_machine(PROJECT / file) else file
+
+    def _assign_work_unit(self, node: Any) -> None:
+        """The long one first, or it would begin when all the others are done."""
+        if "machine" in self.workqueue:
+            self.workqueue.move_to_end("machine", last=False)
+        super()._assign_work_unit(node)
+
+
+@functools.cache
+def _fills_the_machine(file: Path) -> bool:
+    return any(f"mark.{mark}" in file.read_text() for mark in NEEDED)
 
 
 @dataclass(frozen=True)
