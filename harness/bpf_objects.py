@@ -18,7 +18,7 @@ from harness.errors import ToolchainError
 from harness.places import cache_dir
 from harness.suites import Suite
 
-__all__ = ["BPF_DIR_VARIABLE", "compile_objects"]
+__all__ = ["BPF_DIR_VARIABLE", "compile_objects", "place"]
 
 BPF_DIR_VARIABLE = "KTRIAL_BPF_DIR"
 # -mcpu=v3: 32-bit arithmetic and jumps, known to every kernel that has multi-buffer XDP (5.18).
@@ -35,6 +35,7 @@ def compile_objects(suites: Iterable[Suite], out: Path, *, cache: Path | None = 
     Objects are kept in `cache` (the cache's `bpf` folder) under the digest of all that goes into them, and compiled
     only where they are not there. Raises ToolchainError: no clang, no libbpf headers, a source that does not compile.
     """
+    out.mkdir(parents=True, exist_ok=True)  # also where no suite has a program: guests are shown the folder
     cache = cache or cache_dir() / "bpf"
     compiler = ""
     for suite in suites:
@@ -43,7 +44,7 @@ def compile_objects(suites: Iterable[Suite], out: Path, *, cache: Path | None = 
             kept = cache / _digest(source, compiler) / _object_name(source)
             if not kept.is_file():
                 _compile(source, kept, log)
-            _place(kept, out / suite.name / kept.name)
+            place(kept, out / suite.name / kept.name)
     return out
 
 
@@ -99,7 +100,7 @@ def _architecture() -> tuple[str, ...]:
     )
 
 
-def _place(kept: Path, path: Path) -> None:
+def place(kept: Path, path: Path) -> None:
     """The cached object at `path`: a hard link, or a copy where the cache is on another file system."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
