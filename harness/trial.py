@@ -329,13 +329,14 @@ class Trial:
         assert self.applied is not None
         place = cache_dir() / "patched" / f"{self.run.id}{suffix}"
         wanted = applied or self.applied
-        lock = place.with_name(place.name + ".lock")  # without it, a prune elsewhere would take the files away
-        with locked(lock):
-            source = patched_source(applied_repository(self._work("tree")), self.base, wanted, place)
-            try:
-                yield source
-            finally:
-                discard(source)
+        lock = place.with_name(place.name + ".lock")
+        try:
+            # Without it, a prune elsewhere would take the files away. The build holds it too.
+            with locked(lock, shared=True):
+                yield patched_source(applied_repository(self._work("tree")), self.base, wanted, place)
+        finally:
+            with locked(lock):
+                discard(Source(directory=place, tree_id=wanted.tree_id))
                 lock.unlink(missing_ok=True)
 
     def _test(self) -> None:
