@@ -35,6 +35,7 @@ def show(name: Annotated[str, typer.Argument(help="The suite's name.")]) -> None
         ("covers", suite.covers),
         ("Kconfig fragments", suite.fragments),
         ("devices", suite.devices),
+        ("programs of ours", suite.tools),
         ("picked when a series touches", suite.paths),
         ("BPF programs", tuple(path.name for path in suite.bpf_sources)),
     ):

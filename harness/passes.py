@@ -15,14 +15,15 @@ from harness.machine.devices import guest_devices
 from harness.machine.journal import item_of, read_journal
 from harness.machine.model import TCG_SCALE, Accelerator, Deadlines, GuestSpec
 from harness.machine.session import Session, run_sessions, warm
+from harness.native_tools import TOOLS_DIR_VARIABLE, build_tools
 from harness.places import suites_dir
-from harness.plan import Invocation, Observer
+from harness.plan import Invocation, Observer, fuzzing
 from harness.results import Outcome, SideResults, TestResult
 from harness.splats import find_splats
 from harness.store import RunFolder, inputs_digest
 from harness.suites import Suite
 
-__all__ = ["Bench", "run_passes"]
+__all__ = ["Bench", "run_passes", "with_unrun"]
 
 # A guest that our machine lost is no evidence about anything; a machine that keeps losing them is to be told so.
 _MOST_LOSSES = 3
@@ -47,18 +48,25 @@ class Bench:
 
     @staticmethod
     def of(asked: Invocation, accelerator: Accelerator, suites: Sequence[Suite], objects: Path) -> Bench:
-        """From the options of a run. objects: the suites' compiled BPF programs."""
+        """From the options of a run. objects: the suites' compiled BPF programs; the tools go beside them."""
         scale = 1.0 if accelerator is Accelerator.KVM else TCG_SCALE
+        session = asked.session_deadline + 60 * asked.fuzz_minutes
+        tools = build_tools(suites, objects.parent / "tools")
         devices = guest_devices(device for suite in suites for device in suite.devices)
         guest = GuestSpec(
             image=Path("/nonexistent"),
             boots=Path("/nonexistent"),
             accelerator=accelerator,
-            readable=(objects,),
+            readable=(objects, tools),
             cpus=asked.cpus,
             memory_mib=asked.memory_mib,
-            deadlines=Deadlines(asked.boot_deadline, asked.test_deadline, asked.session_deadline, scale),
-            env={BPF_DIR_VARIABLE: str(objects), **devices.env},
+            deadlines=Deadlines(asked.boot_deadline, asked.test_deadline, session, scale),
+            env={
+                BPF_DIR_VARIABLE: str(objects),
+                TOOLS_DIR_VARIABLE: str(tools),
+                **devices.env,
+                **fuzzing(asked.fuzz_minutes, asked.fuzz_seed),
+            },
             qemu_args=devices.qemu_args,
         )
         arguments = ("-k", asked.keyword) if asked.keyword else ()
@@ -127,7 +135,7 @@ def _pass(
 
     def make() -> list[SideResults]:
         results = run_sessions(sessions, find_splats, listen)
-        return [_with_unrun(result, session) for result, session in zip(results, sessions, strict=True)]
+        return [with_unrun(result, session) for result, session in zip(results, sessions, strict=True)]
 
     parts = [sorted(part.env.items()) for part in bench.of_side.values()]
     # The number of guests is no part of what a result means; a resumed run may use another.
@@ -162,7 +170,7 @@ def _session(
     )
 
 
-def _with_unrun(results: SideResults, session: Session) -> SideResults:
+def with_unrun(results: SideResults, session: Session) -> SideResults:
     """Add what was collected and never came to an end (pytest itself went away): lost, so that it is run again."""
     told = {result.test for result in results.results}
     events = read_journal(session.journal)

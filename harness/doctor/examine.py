@@ -62,6 +62,7 @@ def _programs() -> tuple[_Look, ...]:
         _Look("ccache", "compiles no file twice", program("ccache", state=State.OPTIONAL_MISSING)),
         _Look("clang", "compiles the BPF programs of the suites", programs.bpf_compiler),
         _Look("libbpf", "loads BPF programs in the guest", programs.libbpf),
+        _Look("libxdp", "the rings of AF_XDP, for xdpsock", programs.header("xdp/xsk.h", "bpf")),
         _Look("virtme-ng", "boots a kernel with the host's files as its root", programs.virtme_ng),
         _Look("qemu", "is the machine that kernels boot in", programs.qemu),
         _Look("udev", "makes the guest's /dev/virtio-ports, through which results travel", programs.udev),
