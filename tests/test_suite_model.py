@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.machine.model import Accelerator
+from harness.passes import Bench
+from harness.plan import Invocation, new_seed
+from harness.repro import Reproduction, commands
+
 SUITES = str(Path(__file__).resolve().parents[1] / "suites")
 if SUITES not in sys.path:
     sys.path.append(SUITES)
@@ -142,7 +147,7 @@ def test_the_fixed_cases_reach_every_kind_of_operation_and_every_kind_of_answer(
     seen = set()
     for seed in range(20):
         source = Seeded(seed)
-        for _ in range(30):
+        for _ in range(50):
             case = generate(source, LIMITS)
             prediction = case.predicted(LIMITS, NEW)
             seen.add(prediction.error)
@@ -240,6 +245,41 @@ def test_hypothesis_finds_and_shrinks_what_a_broken_kernel_does(tmp_path, monkey
     found = by_hypothesis(lambda case: disagreement(machine, LIMITS, NEW, case), LIMITS, 1, float("inf"))
     assert found is not None
     assert len(found.operations) <= 5
+
+
+def test_minutes_of_fuzzing_reach_the_guest_with_their_seed(tmp_path):
+    asked = Invocation(series="", cwd="/", fuzz_minutes=2.5, fuzz_seed=77)
+    bench = Bench.of(asked, Accelerator.TCG, (), tmp_path)
+    assert bench.guest.env["KTRIAL_FUZZ_MINUTES"] == "2.5"
+    assert bench.guest.env["KTRIAL_FUZZ_SEED"] == "77"
+    assert bench.guest.deadlines.session == asked.session_deadline + 150
+
+
+def test_without_fuzzing_nothing_is_asked_of_the_guest(tmp_path):
+    bench = Bench.of(Invocation(series="", cwd="/", fuzz_seed=77), Accelerator.TCG, (), tmp_path)
+    assert not [name for name in bench.guest.env if "FUZZ" in name]
+
+
+def test_what_fuzzing_found_is_reproduced_with_its_seed(tmp_path):
+    found = Reproduction(
+        test="xdp_multibuf/test_fuzz.py::test_kernel_and_model_agree_on_more[seed=77]",
+        series=tmp_path / "series.mbox",
+        tree="debian:6.12",
+        repository=tmp_path,
+        base_commit="0" * 40,
+        config=tmp_path / "config",
+        patched_image=tmp_path / "bzImage",
+        suites_root=tmp_path,
+        fuzz_minutes=2.5,
+        fuzz_seed=77,
+    )
+    assert all("--fuzz 2.5 --fuzz-seed 77" in line for line in commands(found).splitlines())
+
+
+def test_a_seed_that_nobody_chose_is_another_each_time():
+    seeds = {new_seed() for _ in range(20)}
+    assert len(seeds) > 1
+    assert 0 not in seeds
 
 
 def test_a_refusal_names_its_errno():

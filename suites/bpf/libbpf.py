@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from ctypes import c_char_p, c_uint32, c_uint64, c_void_p
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bpf.binding import LoadError, TestRunOpts, last_lines, library, messages
@@ -143,6 +143,9 @@ class Object:
             library().bpf_link__destroy(link)
 
     def close(self) -> None:
+        """Let go of everything: what is mapped into memory would keep its map alive."""
+        for each in self._maps.values():
+            each.unmap()
         if self._handle:
             library().bpf_object__close(self._handle)
             self._handle = None
@@ -161,10 +164,16 @@ class Map:
     name: str
     fd: int
     value_size: int
+    _mapped: list[mmap.mmap] = field(default_factory=list, repr=False, compare=False)
 
     def memory(self) -> mmap.mmap:
-        """The values of a BPF_F_MMAPABLE array map as shared memory, key 0 first."""
-        return mmap.mmap(self.fd, self.value_size)
+        """The values of a BPF_F_MMAPABLE array map as shared memory, key 0 first. Gone when the object is closed."""
+        self._mapped.append(mmap.mmap(self.fd, self.value_size))
+        return self._mapped[-1]
+
+    def unmap(self) -> None:
+        while self._mapped:
+            self._mapped.pop().close()
 
     def update(self, key: int, value: int | bytes) -> int:
         """Set a value: 32 bits (a file descriptor, for a map of programs), or whole bytes. Gives 0 or the errno."""

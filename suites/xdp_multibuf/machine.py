@@ -208,20 +208,14 @@ class Machine:
         self._script[: len(script)] = bytes(script)
 
     def collect(self, operations: Iterable[Op], ran: TestRun) -> Run:
-        """Read back what the operations did."""
-        results: list[int] = []
-        loaded: list[bytes] = []
-        for index, _ in enumerate(operations):
-            start = _HEADER.size + index * _OPERATION.size
-            kind, _offset, length, at, result = _OPERATION.unpack(self._script[start : start + _OPERATION.size])
-            results.append(result)
-            loaded.append(self._buffer[at : at + length] if kind == Kind.LOAD else b"")
+        """Read back what the operations did, and what test_run gave."""
+        done = [self.result(index) for index, _ in enumerate(operations)]
         meta, linear = struct.unpack_from("<2I", ran.ctx) if len(ran.ctx) >= 8 and ran.ctx_size >= 8 else (0, 0)
         return Run(
             error=ran.error_name if ran.error else "",
             action=ran.retval,
-            results=tuple(results),
-            loaded=tuple(loaded),
+            results=tuple(result for result, _ in done),
+            loaded=tuple(loaded for _, loaded in done),
             data=ran.data[: ran.data_size],
             size=ran.data_size,
             meta=meta,
@@ -229,6 +223,12 @@ class Machine:
             duration=ran.duration,
             runs=self.runs,
         )
+
+    def result(self, index: int) -> tuple[int, bytes]:
+        """What one operation returned when the program ran last, and the bytes that it loaded."""
+        start = _HEADER.size + index * _OPERATION.size
+        kind, _offset, length, at, result = _OPERATION.unpack(self._script[start : start + _OPERATION.size])
+        return result, self._buffer[at : at + length] if kind == Kind.LOAD else b""
 
     @property
     def runs(self) -> int:

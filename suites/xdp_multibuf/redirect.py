@@ -80,7 +80,6 @@ class Redirects:
             devices.delete(0)
 
     def close(self) -> None:
-        self._stage.close()
         self.object.close()
 
 

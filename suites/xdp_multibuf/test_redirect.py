@@ -135,8 +135,9 @@ def test_dropped_in_the_map_loses_no_page(links: Street, redirects: Redirects, w
     redirects.prepare(late_action=XDP_DROP)
     frame = ethernet(size)
     with _redirecting(links, redirects, where, program), Wire(links.near, 0) as wire:
-        lost = pages_lost(lambda: wire.send(frame), 150)
-    assert redirects.seen.runs > 150, f"the {where}'s program ran {redirects.seen.runs} times"
+        lost = pages_lost(lambda: wire.send(frame), 150, at_most=0.1)
+    # Not every frame: a CPU's queue that is full takes no more, and those are given back elsewhere.
+    assert redirects.seen.runs > 60, f"the {where}'s program ran {redirects.seen.runs} times"
     assert lost < 0.5, f"each frame of {size} bytes dropped in a {where} keeps {lost:.2f} pages"
 
 
@@ -148,7 +149,7 @@ def test_delivered_frames_lose_no_page(links: Street, redirects: Redirects, wher
     redirects.prepare()
     frame = ethernet(size)
     with _redirecting(links, redirects, where), Wire(links.near, 0) as wire:
-        lost = pages_lost(lambda: wire.send(frame), 150)
+        lost = pages_lost(lambda: wire.send(frame), 150, at_most=0.1)
     assert lost < 0.5, f"each frame of {size} bytes through a {where} keeps {lost:.2f} pages"
 
 
@@ -179,7 +180,7 @@ def test_refused_frames_lose_no_page(links: Street, redirects: Redirects, where:
     links.far_peer.set_mtu(1500)
     try:
         with _redirecting(links, redirects, where), Wire(links.near, 0) as wire:
-            lost = pages_lost(lambda: wire.send(frame), 150)
+            lost = pages_lost(lambda: wire.send(frame), 150, at_most=0.1)
     finally:
         links.far_peer.set_mtu(JUMBO_MTU)
     assert lost < 0.5, f"each frame of {size} bytes that the device refuses keeps {lost:.2f} pages"

@@ -5,8 +5,8 @@
 
 #define REQUESTS 16
 #define SLICE 16
-#define BUFFER_SIZE (1 << 17)
-#define OFFSET_MASK 0xffff
+#define LENGTH_MASK 0xffff
+#define AT_MASK 0x3ffff
 
 extern int bpf_dynptr_from_xdp(struct xdp_md *xdp, __u64 flags, struct bpf_dynptr *ptr) __ksym;
 extern void *bpf_dynptr_slice(const struct bpf_dynptr *ptr, __u32 offset, void *buffer, __u32 buffer__szk) __ksym;
@@ -43,7 +43,7 @@ struct {
 } requests SEC(".maps");
 
 struct bytes {
-	__u8 bytes[2 * BUFFER_SIZE];
+	__u8 bytes[AT_MASK + 1 + LENGTH_MASK + 1];
 };
 
 struct {
@@ -59,8 +59,8 @@ static __always_inline __s64 copy(struct bpf_dynptr *ptr, struct request *r, str
 	__u32 at = r->at, length = r->length;
 
 	asm volatile("" : "+r"(at), "+r"(length));
-	at &= OFFSET_MASK;
-	length &= OFFSET_MASK;
+	at &= AT_MASK;
+	length &= LENGTH_MASK;
 	asm volatile("" : "+r"(at), "+r"(length));
 	if (r->kind == READ)
 		return bpf_dynptr_read(&b->bytes[at], length, ptr, r->offset, 0);
@@ -70,7 +70,7 @@ static __always_inline __s64 copy(struct bpf_dynptr *ptr, struct request *r, str
 static __always_inline __s64 slice(struct bpf_dynptr *ptr, struct request *r, struct bytes *b)
 {
 	__u8 room[SLICE] = {};
-	__u32 at = r->at & OFFSET_MASK;
+	__u32 at = r->at & AT_MASK;
 	__u8 *got;
 
 	if (r->kind == SLICE_READ) {

@@ -14,7 +14,7 @@ struct {
 struct seen {
 	__u32 runs;
 	__u32 length;
-	__s32 loaded; /* what loading the frame's last byte returned */
+	__s32 loaded; /* what loading the frame's last byte returned, or the last that an offset reaches */
 	__u8 last[4];
 };
 
@@ -29,14 +29,17 @@ struct {
 SEC("freplace/hook")
 int replacement(struct xdp_md *ctx)
 {
-	__u32 zero = 0;
+	__u32 zero = 0, last;
 	struct seen *seen = bpf_map_lookup_elem(&sights, &zero);
 
 	if (!seen)
 		return XDP_ABORTED;
 	seen->runs++;
 	seen->length = bpf_xdp_get_buff_len(ctx);
-	seen->loaded = bpf_xdp_load_bytes(ctx, seen->length - 1, seen->last, 1);
+	last = seen->length - 1;
+	if (last > 0xffff)
+		last = 0xffff;
+	seen->loaded = bpf_xdp_load_bytes(ctx, last, seen->last, 1);
 	return XDP_TX;
 }
 

@@ -12,11 +12,17 @@ struct {
 
 /* As test_trace.py has it. */
 struct trace {
+	__u32 where; /* which of the two programs is to capture */
 	__u32 more; /* bytes to ask for beyond the frame's length */
 	__u32 entered; /* length at the entry, at the exit; what bpf_xdp_output returned; the program's return code */
 	__u32 left;
 	__s32 result;
 	__s32 action;
+};
+
+enum where {
+	ENTRY = 1,
+	EXIT,
 };
 
 struct {
@@ -44,7 +50,7 @@ int on_entry(unsigned long long *ctx)
 	__u32 zero = 0;
 	struct trace *trace = bpf_map_lookup_elem(&traces, &zero);
 
-	if (trace)
+	if (trace && trace->where == ENTRY)
 		trace->entered = capture((void *)ctx[0], trace);
 	return 0;
 }
@@ -55,7 +61,7 @@ int on_exit(unsigned long long *ctx)
 	__u32 zero = 0;
 	struct trace *trace = bpf_map_lookup_elem(&traces, &zero);
 
-	if (!trace)
+	if (!trace || trace->where != EXIT)
 		return 0;
 	trace->action = ctx[1];
 	trace->left = capture((void *)ctx[0], trace);
