@@ -107,7 +107,7 @@ class Trial:
             self._build(hold)
             if self._identical and not self.selection.touched:
                 return
-            self._build_selftests()
+            self._build_selftests(hold)
             self._test()
 
     def _read(self) -> None:
@@ -370,7 +370,7 @@ class Trial:
         """The suite that chooses among programs of the kernel's tree, where it was picked."""
         return tuple(chosen for chosen in self.picked if chosen.suite.chooses)
 
-    def _build_selftests(self) -> None:
+    def _build_selftests(self, hold: contextlib.ExitStack) -> None:
         """Each side's own, where any were picked."""
         if not self.selection:
             return
@@ -388,6 +388,7 @@ class Trial:
             configs=(self.configs[0].text, self.configs[1].text),
             toolchain=self.toolchain,
             say=self._say("selftests"),
+            hold=hold,
         )
 
     def bench(self, suites: tuple[Suite, ...]) -> Bench:

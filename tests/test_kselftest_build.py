@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from selftest_tree import SELFTESTS, commit_tree
 
 from harness.build.model import Toolchain
+from harness.cache import prune
 from harness.command import Command, Completed
 from harness.errors import UsageError
 from harness.kselftest.build import Wanted, build_selftests, choose_selftests
@@ -60,11 +62,19 @@ def test_a_program_that_does_not_compile_says_why_and_the_others_are_made(wanted
 
 def test_the_same_commit_is_built_once(wanted, tmp_path):
     commit = commit_tree(tmp_path / "git")
-    said: list[str] = []
-    first = build_selftests(wanted(commit, "net/send.sh"), said.append)
-    again = build_selftests(wanted(commit, "net/send.sh"), said.append)
-    assert first == again
-    assert "found in the cache" in said[-1]
+    first = build_selftests(wanted(commit, "net/send.sh"))
+    made = (folder_of(first) / "sender").stat()
+    assert build_selftests(wanted(commit, "net/send.sh")) == first
+    assert (folder_of(first) / "sender").stat() == made
+
+
+def test_what_is_in_use_is_not_pruned(wanted, tmp_path):
+    with contextlib.ExitStack() as hold:
+        installed = build_selftests(wanted(commit_tree(tmp_path / "git"), "net/send.sh"), hold=hold)
+        prune(0)
+        assert installed.root.is_dir()
+    prune(0)
+    assert not installed.root.exists()
 
 
 def test_another_kernel_or_another_source_is_another_build(wanted, tmp_path):

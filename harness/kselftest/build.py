@@ -8,6 +8,7 @@ kselftest/tooling-<key>/         libbpf, bpftool and resolve_btfids of one tree,
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -62,28 +63,47 @@ class Wanted:
     trusted: bool
 
 
-def build_selftests(wanted: Wanted, say: Callable[[str], None] = lambda _: None) -> Installed:
+def build_selftests(
+    wanted: Wanted, say: Callable[[str], None] = lambda _: None, hold: contextlib.ExitStack | None = None
+) -> Installed:
     """The programs that are wanted, built; found in the cache where they were built before.
 
+    hold: gets a lock that keeps `ktrial cache prune` away from them until it is closed.
     What cannot be built is a program with its reason, never an error. Raises ToolchainError, CommandFailed (git).
     """
     place = cache_dir() / "kselftest" / _key(wanted)
     place.parent.mkdir(parents=True, exist_ok=True)
-    with locked(place.with_name(f"{place.name}.lock"), wait_message=lambda: say("another run is building them")):
-        found = load_if(place / "installed.json", Installed)
-        if found is not None and (place / "tree").is_dir():
-            say(f"{len(found.programs)} programs, found in the cache")
-            return found
-        shutil.rmtree(place, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=".build-", dir=place.parent) as scratch:
-            return _build(wanted, Path(scratch), place, say)
+    lock = place.with_name(f"{place.name}.lock")
+    while True:
+        with locked(lock, wait_message=lambda: say("another run is building them")):
+            installed = _found(place) or _build_at(wanted, place, say)
+        if hold is None:
+            return installed
+        hold.enter_context(locked(lock, shared=True))
+        if _found(place) is not None:  # else it was pruned between the two locks
+            return installed
+
+
+def _found(place: Path) -> Installed | None:
+    installed = load_if(place / "installed.json", Installed)
+    return installed if installed is not None and (place / "tree").is_dir() else None
+
+
+def _build_at(wanted: Wanted, place: Path, say: Callable[[str], None]) -> Installed:
+    shutil.rmtree(place, ignore_errors=True)
+    # The name says whose lock keeps it from being pruned as left over (harness/cache.py).
+    with tempfile.TemporaryDirectory(prefix=f"{place.name}.partial-", dir=place.parent) as scratch:
+        return _build(wanted, Path(scratch), place, say)
 
 
 def choose_selftests(wanted: Wanted) -> tuple[Program, ...]:
     """The programs that `wanted` stands for in its tree, not built. Raises UsageError where a name stands for none."""
     folder = cache_dir() / "kselftest"
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".choose-", dir=folder) as scratch:
+    with (
+        locked(folder / "choose.lock", shared=True),
+        tempfile.TemporaryDirectory(prefix="choose.partial-", dir=folder) as scratch,
+    ):
         tree = export(wanted.repository, wanted.commit, Path(scratch))
         chooser = Chooser(Maker(tree, wanted.vmlinux, Path(scratch) / "make.log"))
         for name, why in wanted.named:
@@ -201,7 +221,10 @@ def _lend(tree: Path, tooling: Path) -> None:
     made = tree / _BPF_TOOLS
     if tooling.exists() or not (made / "sbin" / "bpftool").is_file():
         return
-    with tempfile.TemporaryDirectory(prefix=".tooling-", dir=tooling.parent) as scratch:
+    with (
+        locked(tooling.with_name(f"{tooling.name}.lock"), shared=True),
+        tempfile.TemporaryDirectory(prefix=f"{tooling.name}.partial-", dir=tooling.parent) as scratch,
+    ):
         copy = Path(scratch) / "tools"
         run(Command(("cp", "-a", "--reflink=auto", "--", str(made), str(copy))))
         (copy / "include" / "vmlinux.h").unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,11 +56,12 @@ def build_sides(
     configs: tuple[str, str],
     toolchain: Toolchain,
     say: Callable[[str], None],
+    hold: contextlib.ExitStack,
 ) -> Selftests:
     """Choose programs in the patched tree, and build them there and, those that it has, in the base's.
 
-    repository: holds both commits. kernels, configs: of base and patched. Where the series touches nothing that
-    selftests are made from, both sides run the base's own.
+    repository: holds both commits. kernels, configs: of base and patched. hold: keeps what was built from being pruned.
+    Where the series touches nothing that selftests are made from, both sides run the base's own.
     """
     base_kernel, patched_kernel = kernels
 
@@ -84,10 +86,12 @@ def build_sides(
     on_base = wanted(base.commit, base_kernel or patched_kernel, configs[0], True)
     base_side = None
     if base_kernel is not None or same:
-        base_side = build_selftests(replace(on_base, named=named, touched=()), lambda text: say(f"base: {text}"))
+        base_side = build_selftests(replace(on_base, named=named, touched=()), lambda text: say(f"base: {text}"), hold)
     patched_side = base_side
     if not same or patched_side is None:
-        patched_side = build_selftests(replace(own, named=named, touched=()), lambda text: say(f"patched: {text}"))
+        patched_side = build_selftests(
+            replace(own, named=named, touched=()), lambda text: say(f"patched: {text}"), hold
+        )
     touched = set(applied.changed)
     changed = frozenset(program.id for program in chosen if touched & set(program.sources))
     return Selftests(base_side if base_kernel else None, patched_side, changed, base.version)
