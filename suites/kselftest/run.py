@@ -1,4 +1,4 @@
-"""Run one kernel selftest: in a tree it may write to, on a network of its own, with nothing of it left afterwards."""
+"""Run one kernel selftest, in a tree it may write to, with nothing of it left afterwards."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ _GRACE = 10.0  # seconds for a script's own clean-up, once it was told to end
 _MOST_OUTPUT = 400_000  # bytes; test_verifier prints 100,000
 _PR_SET_CHILD_SUBREAPER = 36  # include/uapi/linux/prctl.h
 
-# A new network namespace is seen through a sysfs that was mounted in it (as `ip netns exec` does), which hides what is
-# mounted below the old one. Namespaces that a program names live in a folder that goes away with the mounts.
+# The kernel's own tests expect what `make run_tests` gives them: the initial network namespace (its sysctls are in no
+# other), and the file systems that a distribution mounts. Ours are mounts of a namespace that ends with the program,
+# and with it go the network namespaces that it named.
 _SETUP = """
-mount -t sysfs sysfs /sys
 for at in bpf:/sys/fs/bpf debugfs:/sys/kernel/debug tracefs:/sys/kernel/tracing cgroup2:/sys/fs/cgroup \
         securityfs:/sys/kernel/security; do
-    mount -t "${at%%:*}" "${at%%:*}" "${at#*:}"
+    mountpoint -q "${at#*:}" || mount -t "${at%%:*}" "${at%%:*}" "${at#*:}"
 done
 mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns
 ip link set lo up
 """
+_NETDEVSIM = "/sys/bus/netdevsim"
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,10 @@ def run_program(tree: Path, collection: str, argv: tuple[str, ...], seconds: flo
     """Run a program in its collection's folder, for so long at the most; its children end with it."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     folder = tree / SELFTESTS / collection
-    before = _children()
+    before, devices = _children(), _devices()
     began = time.monotonic()
     script = f"exec 3>&1 >/dev/null 2>&1\n{_SETUP}\nexec 1>&3 3>&- 2>&1\n{_START}"
-    command = ["unshare", "--net", "--mount", "sh", "-c", script, "sh", *argv]
+    command = ["unshare", "--mount", "sh", "-c", script, "sh", *argv]
     with (HOME / "output").open("w+b") as output:
         process = subprocess.Popen(
             command,
@@ -72,6 +73,7 @@ def run_program(tree: Path, collection: str, argv: tuple[str, ...], seconds: flo
         )
         status = _wait(process, seconds)
         _end_children(before)
+        _remove_devices(_devices() - devices)
         output.seek(0)
         text = output.read()[-_MOST_OUTPUT:].decode("utf-8", "replace")
     return Ended(status, text, time.monotonic() - began)
@@ -142,3 +144,25 @@ def _end_children(before: set[int]) -> None:
                 os.waitpid(child, 0)
             except (ProcessLookupError, ChildProcessError):
                 continue
+
+
+def _devices() -> set[tuple[str, str]]:
+    """The links of the initial network namespace, and the simulated devices."""
+    links = {("link", name) for name in os.listdir("/sys/class/net")}  # noqa: PTH208 - pathlib is slow here
+    try:
+        simulated = os.listdir(f"{_NETDEVSIM}/devices")  # noqa: PTH208
+    except FileNotFoundError:
+        simulated = []
+    return links | {("netdevsim", name) for name in simulated}
+
+
+def _remove_devices(left: set[tuple[str, str]]) -> None:
+    """Remove what a program made and left: the next one is to begin like the first."""
+    for kind, name in sorted(left, reverse=True):  # a simulated device's links go with it
+        if kind == "link":
+            subprocess.run(["ip", "link", "del", "dev", name], capture_output=True, check=False)
+            continue
+        try:
+            Path(f"{_NETDEVSIM}/del_device").write_text(name.removeprefix("netdevsim"))
+        except OSError:
+            continue
