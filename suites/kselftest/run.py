@@ -44,6 +44,9 @@ class Ended:
 def writable_tree(root: str) -> Path:
     """The selftests' tree at one place for every kernel, where programs may write; the host's own stays as it was."""
     tree = HOME / "tree"
+    HOME.mkdir(exist_ok=True)
+    # Of its own: the guest's /tmp is not always one that overlayfs can write to.
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(HOME)], check=True)
     for name in ("upper", "work", "tree"):
         (HOME / name).mkdir(parents=True, exist_ok=True)
     layers = f"lowerdir={root},upperdir={HOME / 'upper'},workdir={HOME / 'work'}"
