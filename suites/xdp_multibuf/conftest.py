@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 from bpf.libbpf import LoadError, Object, find_object, type_size
-from net.xdp import Mode, attached
 from xdp_multibuf.machine import Limits, Machine, adjust_meta, frame_of
 from xdp_multibuf.model import Behaviour
 from xdp_multibuf.redirect import Redirects, Street, street
@@ -69,7 +68,14 @@ def redirects(machine: Machine) -> Iterator[Redirects]:
 
 
 @pytest.fixture(scope="module")
-def links(redirects: Redirects) -> Iterator[Street]:
+def built_street(redirects: Redirects) -> Iterator[Street]:
     """Two veth pairs of MTU 9000; what leaves at the far one is taken in by a program."""
-    with street() as made, attached(made.far_peer, redirects.program("pass"), Mode.NATIVE):
+    with street(redirects.program("pass")) as made:
         yield made
+
+
+@pytest.fixture
+def links(built_street: Street) -> Iterator[Street]:
+    """The veth pairs, and the test in their namespace."""
+    with built_street.place.entered():
+        yield built_street

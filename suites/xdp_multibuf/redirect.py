@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from bpf.libbpf import Object, find_object
 from net.link import DEADLINE, Link, ip, veth_pair
-from net.namespace import namespace
+from net.namespace import Namespace, namespace
+from net.xdp import Mode, attached
 from xdp_multibuf.datagram import PORT, datagram
 
 __all__ = ["JUMBO_MTU", "Redirects", "Stage", "Street", "listener", "street"]
@@ -87,6 +88,7 @@ class Redirects:
 class Street:
     """The links of the namespace. Both peers have an address."""
 
+    place: Namespace
     near: Link
     near_peer: Link
     far: Link
@@ -102,17 +104,26 @@ class Street:
 
 
 @contextlib.contextmanager
-def street(mtu: int = JUMBO_MTU) -> Iterator[Street]:
-    """Two veth pairs in a new namespace, which this thread is in until the end of the block."""
-    with (
-        namespace() as place,
-        place.entered(),
-        veth_pair("near", "near_peer", mtu=mtu) as near,
-        veth_pair("far", "far_peer", mtu=mtu) as far,
-    ):
-        ip("address", "add", f"{NEAR_ADDRESS}/24", "dev", "near_peer")
-        ip("address", "add", f"{FAR_ADDRESS}/24", "dev", "far_peer")
-        yield Street(*near, *far)
+def street(takes: int, mtu: int = JUMBO_MTU) -> Iterator[Street]:
+    """Two veth pairs in a new namespace, which this thread is not in: that is for each test to do.
+
+    takes: descriptor of the program that takes in what arrives at `far_peer`.
+    """
+    with namespace() as place, contextlib.ExitStack() as leaving:
+        inside = contextlib.ExitStack()
+        leaving.callback(_close_in, place, inside)
+        with place.entered():
+            near = inside.enter_context(veth_pair("near", "near_peer", mtu=mtu))
+            far = inside.enter_context(veth_pair("far", "far_peer", mtu=mtu))
+            ip("address", "add", f"{NEAR_ADDRESS}/24", "dev", "near_peer")
+            ip("address", "add", f"{FAR_ADDRESS}/24", "dev", "far_peer")
+            inside.enter_context(attached(far[1], takes, Mode.NATIVE))
+        yield Street(place, *near, *far)
+
+
+def _close_in(place: Namespace, stack: contextlib.ExitStack) -> None:
+    with place.entered():
+        stack.close()
 
 
 @contextlib.contextmanager

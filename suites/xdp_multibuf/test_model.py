@@ -14,12 +14,12 @@ from xdp_multibuf.machine import Limits, Machine
 from xdp_multibuf.model import Behaviour
 from xdp_multibuf.shrink import shrink
 
-CASES_EACH = 50
+CASES_EACH = 30
 
 
 @cases("seed", range(20))
 def test_kernel_and_model_agree(machine: Machine, limits: Limits, behaviour: Behaviour, seed: int):
-    """Fifty cases of each seed: frame, split, metadata, and up to a dozen operations."""
+    """Thirty cases of each seed: frame, split, metadata, and up to a dozen operations."""
     source = Seeded(seed)
     for _ in range(CASES_EACH):
         case = generate(source, limits)
