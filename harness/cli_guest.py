@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from harness.board_run import Wiring, run_on_board, wiring_of
 from harness.bpf_objects import compile_objects
 from harness.build.model import Kernel
 from harness.cli_progress import observing
@@ -21,17 +22,18 @@ from harness.command import start
 from harness.errors import ExitCode, MachineLost, UsageError
 from harness.kselftest.guests import part_of_plan
 from harness.machine.accel import choose_accelerator
+from harness.machine.board import Board, board_of
 from harness.machine.guest import guest_shell, next_boot
 from harness.machine.model import Accelerator, GuestSpec
 from harness.passes import Bench, run_passes
 from harness.places import cache_dir
-from harness.plan import Invocation, new_seed
+from harness.plan import Invocation, Observer, new_seed
 from harness.record import load_if
 from harness.report import safe
 from harness.report.json import read_result
 from harness.results import Outcome, SideResults
 from harness.store import RunFolder, find_run, new_run
-from harness.suites import find_suites, load_suite
+from harness.suites import Suite, find_suites, load_suite
 
 __all__ = ["boot", "shell", "test"]
 
@@ -40,7 +42,7 @@ _STYLES = {Outcome.PASSED: "green", Outcome.SKIPPED: "yellow", Outcome.XFAILED: 
 
 
 def test(
-    kernel: Annotated[Path, typer.Argument(help="A bzImage, or a folder that holds one.")],
+    kernel: Annotated[Path | None, typer.Argument(help="A bzImage, or a folder that holds one.")] = None,
     suite: Annotated[Many, typer.Option(help="Suite to run; may be repeated. Default: all.")] = None,
     keyword: Annotated[str, typer.Option("-k", help="Only tests that match, as pytest's -k.")] = "",
     test_name: Annotated[
@@ -56,15 +58,23 @@ def test(
     ] = None,
     fuzz: Annotated[float, typer.Option(help="Minutes of generated cases, beyond the fixed ones.")] = 0.0,
     fuzz_seed: Annotated[int, typer.Option(help="What the generated cases follow from; 0: a new seed.")] = 0,
+    on: Annotated[str, typer.Option(help="Test what runs on a real board instead: ssh:root@board.")] = "",
+    iface: Annotated[str, typer.Option(help="With --on: the board's interface to test.")] = "",
+    loop: Annotated[str, typer.Option(help="With --on: the board's interface that --iface is cabled to.")] = "",
+    peer: Annotated[str, typer.Option(help="With --on: the machine that --iface is cabled to: ssh:root@peer.")] = "",
+    ssh_config: Annotated[Path | None, typer.Option(help="With --on: ssh's configuration, as ssh -F.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for logs and results.")] = None,
 ) -> None:
-    """Run suites on a kernel that is already built, and say what passes.
+    """Run suites on a kernel that is already built, or that runs on a board, and say what passes.
+
+    Example: ktrial test --on ssh:root@board --iface eth1 --loop eth2 --suite drivers
 
     Exits with 0 when nothing failed, 1 when something did, 7 when the machine was lost.
     """
-    image = _image(kernel)
+    board, wiring = _board(on, iface, loop, peer, ssh_config)
+    image = _chosen(kernel, board)
     suites = tuple(load_suite(name) for name in suite) if suite else find_suites()
-    run = new_run(out, f"test-{image.parent.name}")
+    run = new_run(out, f"test-{image.parent.name if image else on}")
     asked = Invocation(
         series="",
         cwd=str(Path.cwd()),
@@ -80,15 +90,48 @@ def test(
         fuzz_seed=fuzz_seed or new_seed(),
     )
     with run.active(), observing(Console(stderr=True, highlight=False)) as observer:
-        choice = choose_accelerator(accel, image)
-        observer.stage("machine", f"{choice.accelerator}: {choice.why}")
-        objects = compile_objects(suites, run.path / "bpf")
-        bench = Bench.of(asked, choice.accelerator, suites, objects)
-        if selftests is not None:
-            bench = replace(bench, of_side={"kernel": part_of_plan(selftests.resolve())})
-        results = run_passes(bench, {"kernel": image}, run, observer)["kernel"]
+        if board is not None:
+            results = run_on_board(asked, board, wiring, suites, run, observer)
+        else:
+            assert image is not None
+            results = _in_guests(asked, image, suites, run, observer, selftests)
     _show(Console(highlight=False), results, run)
     raise typer.Exit(_status(results))
+
+
+def _board(on: str, iface: str, loop: str, peer: str, ssh_config: Path | None) -> tuple[Board | None, Wiring]:
+    """The board of --on, and how it is cabled. Raises UsageError."""
+    wiring = wiring_of(iface, loop, peer)
+    if on:
+        return board_of(on, str(ssh_config.resolve()) if ssh_config else ""), wiring
+    if iface or ssh_config:
+        raise UsageError("--iface, --loop, --peer and --ssh-config are for a board", hint="--on ssh:root@board")
+    return None, wiring
+
+
+def _chosen(kernel: Path | None, board: Board | None) -> Path | None:
+    """The image to boot; None for a board, which is tested as it runs. Raises UsageError."""
+    if (kernel is None) == (board is None):
+        raise UsageError("name a kernel to boot, or a board", hint="ktrial test BZIMAGE, or ktrial test --on ssh:...")
+    return _image(kernel) if kernel else None
+
+
+def _in_guests(
+    asked: Invocation,
+    image: Path,
+    suites: tuple[Suite, ...],
+    run: RunFolder,
+    observer: Observer,
+    selftests: Path | None,
+) -> SideResults:
+    """What an image does in guests."""
+    choice = choose_accelerator(asked.accelerator, image)
+    observer.stage("machine", f"{choice.accelerator}: {choice.why}")
+    objects = compile_objects(suites, run.path / "bpf")
+    bench = Bench.of(asked, choice.accelerator, suites, objects)
+    if selftests is not None:
+        bench = replace(bench, of_side={"kernel": part_of_plan(selftests.resolve())})
+    return run_passes(bench, {"kernel": image}, run, observer)["kernel"]
 
 
 def _status(results: SideResults) -> ExitCode:
@@ -96,6 +139,8 @@ def _status(results: SideResults) -> ExitCode:
         return ExitCode.REGRESSION
     if not results.booted:
         raise MachineLost("the kernel did not boot", hint="the consoles are in the run's folder")
+    if lost := [result for result in results.results if result.outcome is Outcome.LOST]:
+        raise MachineLost(f"{len(lost)} tests lost by the machine, {lost[0].test} first", detail=lost[0].reason)
     if not any(result.outcome is Outcome.PASSED for result in results.results):
         raise MachineLost("no test passed, and none failed", hint="-k may select nothing")
     return ExitCode.NO_REGRESSION

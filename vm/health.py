@@ -35,6 +35,7 @@ Thing = tuple[str, str]  # kind, and what tells it from others of its kind while
 Left = tuple[str, str, str]  # test, kind, name
 
 _DEADLINE_POLL = 0.02
+_COARSE = 6  # CLOCK_MONOTONIC_COARSE (include/uapi/linux/time.h), whose resolution is a jiffy
 _NETNS = "/run/netns"
 
 
@@ -217,8 +218,10 @@ class PagePools:
     def __init__(self, tracing: Path) -> None:
         if not (tracing / "events").is_dir():
             ctypes.CDLL(None).mount(b"tracefs", str(tracing).encode(), b"tracefs", 0, None)
-        event = tracing / "events" / "page_pool" / "page_pool_release" / "enable"
-        self._trace = tracing / "trace" if _write(tracing / "trace_clock", "mono") and _write(event, "1") else None
+        self._clock = tracing / "trace_clock"
+        self._event = tracing / "events" / "page_pool" / "page_pool_release" / "enable"
+        self._clock_before = re.search(r"\[(\w+)\]", _read(str(self._clock)))
+        self._trace = tracing / "trace" if _write(self._clock, "mono") and _write(self._event, "1") else None
 
     def stalled(self) -> list[tuple[float, str]]:
         """When each pool that still misses pages was destroyed (monotonic clock, seconds), and how many it misses."""
@@ -226,7 +229,14 @@ class PagePools:
         while (open_pools := self._open()) and time.monotonic() < until:
             time.sleep(0.1)
         now = time.monotonic()
+        self._restore()
         return [(begun, f"{pages} pages out") for begun, last, pages in open_pools if now - last < self._ROUNDS]
+
+    def _restore(self) -> None:
+        """A board lives on."""
+        if self._trace and self._clock_before:
+            _write(self._event, "0")
+            _write(self._clock, self._clock_before[1])
 
     def _open(self) -> list[tuple[float, float, int]]:
         """(first, last record, pages) of each pool whose last record has pages out."""
@@ -256,6 +266,7 @@ class Kmemleak:
         _write(self._file, "scan")
         _write(self._file, "scan")
         text = _read(str(self._file))
+        _write(self._file, "scan=on")
         reports = re.split(r"^(?=unreferenced object )", text, flags=re.MULTILINE)[1:]
         return [(self._date(report), _stamped(report)) for report in reports]
 
@@ -271,7 +282,7 @@ def _monotonic_of(jiffies: int) -> float:
     count = re.search(r"^jiffies: (\d+)", listing, re.MULTILINE)
     if not now or not count:
         return 0.0
-    return int(now[1]) / 1e9 - (int(count[1]) - jiffies) * time.clock_getres(time.CLOCK_MONOTONIC_COARSE)
+    return int(now[1]) / 1e9 - (int(count[1]) - jiffies) * time.clock_getres(_COARSE)
 
 
 def _stamped(report: str) -> str:

@@ -40,10 +40,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--ktrial-journal", help="file that gets one JSON line for each finished test")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "deadline(seconds): how long this test may take where KVM works")
     config.addinivalue_line("markers", "crashes: the test is meant to take its guest down")
     if hasattr(config, "workerinput"):
+        config.option.basetemp = None  # xdist names a folder of the host's
         config.pluginmanager.register(GuestHalf(config), "ktrial-guest")
     elif config.getoption("--ktrial-journal"):
         config.pluginmanager.register(HostHalf(Path(config.getoption("--ktrial-journal"))), "ktrial-host")

@@ -22,18 +22,18 @@ from typing import BinaryIO
 from harness import record
 from harness.command import started
 from harness.machine.guest import guest_command, guest_python, next_boot, read_qemu_status, write_program
-from harness.machine.model import BootEnd, BootRecord, GuestSpec
+from harness.machine.model import BootEnd, BootRecord, Deadlines, GuestSpec
 from harness.machine.watch import Watched, ended, overdue, see
 
-__all__ = ["main", "watch_boot"]
+__all__ = ["PR_SET_PDEATHSIG", "Console", "follow", "main", "watch_boot"]
 
 _TICK = 0.5
-_PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
+PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
 
 
 def main() -> int:
     """Boot, serve, and say how it ended. Exit status: 0 when the guest powered off cleanly, else 1."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     spec = record.load(Path(sys.argv[1]), GuestSpec)
     folder = next_boot(spec.boots)
     env = {**spec.env, "KTRIAL_BOOT": folder.name}
@@ -46,9 +46,9 @@ def watch_boot(spec: GuestSpec, folder: Path, *, stdin: int = 0, stdout: int = 1
     began = time.monotonic()
     # The descriptors themselves, not pipes of ours: execnet's bytes must not wait for the watcher.
     with started(guest_command(spec, folder), stdin=stdin, stdout=stdout, merge=False) as process:
-        console = _Console(folder / "console.log", began)
+        console = Console(folder / "console.log", began)
         try:
-            killed = _follow(process, console, spec)
+            killed = follow(process, console, spec.deadlines)
         finally:
             console.close()
     status = 0 if killed else read_qemu_status(folder)
@@ -70,7 +70,7 @@ def watch_boot(spec: GuestSpec, folder: Path, *, stdin: int = 0, stdout: int = 1
 
 
 @dataclass
-class _Console:
+class Console:
     """The whole console, kept as it came, and what was understood of it."""
 
     path: Path
@@ -96,7 +96,7 @@ class _Console:
         self._file.close()
 
 
-def _follow(process: subprocess.Popen[bytes], console: _Console, spec: GuestSpec) -> tuple[BootEnd, str] | None:
+def follow(process: subprocess.Popen[bytes], console: Console, deadlines: Deadlines) -> tuple[BootEnd, str] | None:
     """Read the console to its end; what killed the guest, or None where it ended by itself."""
     assert process.stderr is not None
     with selectors.DefaultSelector() as selector:
@@ -108,7 +108,7 @@ def _follow(process: subprocess.Popen[bytes], console: _Console, spec: GuestSpec
                     process.wait()
                     return None
                 console.feed(data)
-            if late := overdue(console.state, spec.deadlines, time.monotonic() - console.began):
+            if late := overdue(console.state, deadlines, time.monotonic() - console.began):
                 return late
 
 

@@ -12,6 +12,7 @@ __all__ = ["Accelerator", "BootEnd", "BootRecord", "Deadlines", "GuestSpec"]
 class Accelerator(StrEnum):
     KVM = "kvm"
     TCG = "tcg"
+    BOARD = "board"  # no guest at all: harness.machine.board
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import msgspec
 from harness import record
 from harness.command import Command, run, started
 from harness.errors import UsageError
+from harness.machine.board import BoardSpec
 from harness.machine.guest import guest_python
 from harness.machine.journal import SplatFinder, collect, finished_tests, read_journal, read_on
 from harness.machine.model import GuestSpec
@@ -30,20 +31,21 @@ _POLL = 0.1
 _COLLECT_DEADLINE = 120.0
 # A worker that never comes up would be replaced for ever; one crash for each test is the most that makes sense.
 _RESTARTS = 2000
+_BOARD_RESTARTS = 50  # a board takes minutes to come back
 
 
 @dataclass(frozen=True)
 class Session:
     """One side's tests, to be run once.
 
-    guest: how to boot (its `boots` and `plan` are set here). suites: folders of tests, below `root`. folder: where the
-    journal, the log and the boots go. only: tests to run, None for all. skip: tests not to run. first: tests to run
-    before all others. arguments: more words for pytest (`-k shrink`). attempt: 1 for the first run, 2 for the first
-    repetition.
+    guest: how to boot, or which board to use (its `boots` and `plan` are set here). suites: folders of tests, below
+    `root`. folder: where the journal, the log and the boots go. only: tests to run, None for all. skip: tests not to
+    run. first: tests to run before all others. arguments: more words for pytest (`-k shrink`). attempt: 1 for the first
+    run, 2 for the first repetition.
     """
 
     side: str
-    guest: GuestSpec
+    guest: GuestSpec | BoardSpec
     root: Path
     suites: tuple[Path, ...]
     folder: Path
@@ -137,6 +139,25 @@ def _command(session: Session) -> Command:
         "scale": deadlines.scale,
     }
     record.atomic_write(plan, msgspec.json.encode(plan_value))
+    gateway = shlex.join([sys.executable, "-m", *_gateway(session, plan)])
+    # A worker gets the same command line, and on a board the suites are elsewhere: there, names are relative.
+    root = Path() if isinstance(session.guest, BoardSpec) else session.root
+    argv = [*_pytest(root), "--ktrial-journal", str(session.journal), "--ktrial-plan", str(plan)]
+    argv += ["--tx", f"{session.workers}*popen//python={gateway}", "--dist", "load"]
+    restarts = _BOARD_RESTARTS if isinstance(session.guest, BoardSpec) else _RESTARTS
+    argv += ["--max-worker-restart", str(restarts), *session.arguments]
+    argv += [str(root / suite.relative_to(session.root)) for suite in session.suites]
+    path = f"{Path(__file__).parents[2]}:{vm_dir()}"
+    env = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "120"}
+    return Command(tuple(argv), cwd=session.root, env=env)
+
+
+def _gateway(session: Session, plan: Path) -> tuple[str, str]:
+    """The module that starts a worker, and the file that says how."""
+    if isinstance(session.guest, BoardSpec):
+        spec = session.folder / "board.json"
+        record.save(spec, replace(session.guest, boots=session.boots, plan=plan))
+        return "harness.machine.board_gateway", str(spec)
     guest = replace(
         session.guest,
         boots=session.boots,
@@ -146,13 +167,7 @@ def _command(session: Session) -> Command:
     )
     spec = session.folder / "guest.json"
     record.save(spec, guest)
-    gateway = shlex.join([sys.executable, "-m", "harness.machine.gateway", str(spec)])
-    argv = [*_pytest(session.root), "--ktrial-journal", str(session.journal), "--ktrial-plan", str(plan)]
-    argv += ["--tx", f"{session.workers}*popen//python={gateway}", "--dist", "load"]
-    argv += ["--max-worker-restart", str(_RESTARTS), *session.arguments, *(str(suite) for suite in session.suites)]
-    path = f"{Path(__file__).parents[2]}:{vm_dir()}"
-    env = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "120"}
-    return Command(tuple(argv), cwd=session.root, env=env)
+    return "harness.machine.gateway", str(spec)
 
 
 def _pytest(root: Path) -> list[str]:

@@ -1,0 +1,98 @@
+"""Run suites on a real board: the kernel that runs there, with the board's own network cards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.bpf_objects import compile_objects
+from harness.errors import MachineLost, UsageError
+from harness.machine.board import Board, BoardSpec, board_of, probe
+from harness.machine.model import Deadlines
+from harness.machine.session import Session, run_sessions, warm
+from harness.passes import with_unrun
+from harness.plan import Invocation, Observer
+from harness.results import SideResults
+from harness.splats import find_splats
+from harness.store import RunFolder
+from harness.suites import Suite
+
+__all__ = ["Wiring", "run_on_board", "wiring_of"]
+
+_BOOT = 120.0  # seconds: how long a board that went down may take to come back
+_INTERFACE = re.compile(r"[^\s/:]{1,15}")  # net/core/dev.c:dev_valid_name()
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """How a board's cards are connected. iface: the one under test. loop: the board's own card at the other end of its
+    cable. peer: another machine there, as ssh names it. Each may be ""."""
+
+    iface: str = ""
+    loop: str = ""
+    peer: str = ""
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.iface, self.loop) if name)
+
+    def env(self) -> dict[str, str]:
+        """For the suites; docs/suites.md explains them."""
+        told = {"KTRIAL_IFACE": self.iface, "KTRIAL_LOOP": self.loop, "KTRIAL_PEER": self.peer}
+        return {name: value for name, value in told.items() if value}
+
+
+def wiring_of(iface: str, loop: str, peer: str) -> Wiring:
+    """From `--iface`, `--loop` and `--peer ssh:TARGET`. Raises UsageError."""
+    for option, name in (("--iface", iface), ("--loop", loop)):
+        if name and (not _INTERFACE.fullmatch(name) or name in (".", "..")):
+            raise UsageError(f"{option} {name!r} is no name of an interface")
+    if (loop or peer) and not iface:
+        raise UsageError("--loop and --peer say what --iface is cabled to", hint="add --iface")
+    if loop and peer:
+        raise UsageError("--loop or --peer: an interface has one cable")
+    return Wiring(iface, loop, board_of(peer).target if peer else "")
+
+
+def run_on_board(
+    asked: Invocation, board: Board, wiring: Wiring, suites: Sequence[Suite], run: RunFolder, observer: Observer
+) -> SideResults:
+    """What the kernel that runs on the board does. Raises MachineLost and UsageError where it cannot be used."""
+    facts = probe(board, wiring.interfaces)
+    observer.stage("board", f"{board.target}: {facts.machine}, Linux {facts.release}")
+    objects = compile_objects(suites, run.path / "bpf")
+    objects.mkdir(parents=True, exist_ok=True)
+    root = suites[0].directory.parent
+    folders = tuple(suite.directory for suite in suites)
+    warm(root, folders)
+    folder = run.session("board")
+    deadlines = Deadlines(boot=_BOOT, test=asked.test_deadline, session=asked.session_deadline)
+    session = Session(
+        side="board",
+        guest=BoardSpec(board, folder / "boots", root, objects, deadlines, wiring.env()),
+        root=root,
+        suites=folders,
+        folder=folder,
+        only=asked.tests or None,
+        arguments=("-k", asked.keyword) if asked.keyword else (),
+    )
+
+    def listen(side: str, event: dict[str, Any]) -> None:
+        outcome = str(len(event.get("tests", ()))) if event["event"] == "collected" else event.get("outcome", "")
+        observer.testing(side, event["event"], event.get("test", ""), outcome)
+
+    results = with_unrun(run_sessions([session], find_splats, listen)[0], session)
+    return _checked(results, board, folder)
+
+
+def _checked(results: SideResults, board: Board, folder: Path) -> SideResults:
+    """The results. Raises MachineLost where no worker ever came up."""
+    if results.booted:
+        return results
+    why = results.boots[-1] if results.boots else None
+    log = Path(why.console) if why else folder / "pytest.log"
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-10:]) if log.is_file() else ""
+    raise MachineLost(f"no worker came up on {board.target}", detail=tail, log=folder / "pytest.log")
