@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 
 from harness import __version__, repro
 from harness.bpf_objects import BPF_DIR_VARIABLE
@@ -30,6 +31,7 @@ from harness.run_result import (
     SuiteInfo,
     TreeInfo,
 )
+from harness.suites import Suite
 from harness.trial import Trial
 from harness.verdict import Verdict, decide, failed_verdict, failure_of, identical_verdict
 
@@ -71,7 +73,12 @@ def _verdict(trial: Trial, error: KtrialError | None) -> Verdict:
     if error is not None:
         return failed_verdict(error)
     if trial.comparison is not None:
-        return decide(trial.comparison, new_warnings=len(trial.warnings), uncompiled=len(trial.coverage.left))
+        return decide(
+            trial.comparison,
+            new_warnings=len(trial.warnings),
+            uncompiled=len(trial.coverage.left),
+            proofs=trial.proofs,
+        )
     return identical_verdict([gap.file for gap in trial.coverage.left])
 
 
@@ -190,7 +197,8 @@ def _reproduction(trial: Trial) -> repro.Reproduction | None:
         patched_image=trial.patched_kernel.image,
         suites_root=suites_dir(),
         base_image=trial.base_kernel.image if trial.base_kernel else None,
-        suites=tuple(chosen.suite.name for chosen in trial.picked),
+        suites=tuple(name for chosen in trial.picked for name in _asked(chosen.suite)),
+        selftests=_plans(trial),
         fragments=asked.fragments,
         config_base=asked.config_base,
         llvm=asked.llvm,
@@ -202,6 +210,16 @@ def _reproduction(trial: Trial) -> repro.Reproduction | None:
         fuzz_minutes=asked.fuzz_minutes,
         fuzz_seed=asked.fuzz_seed,
     )
+
+
+def _asked(suite: Suite) -> tuple[str, ...]:
+    """A suite as --suite takes it, with what was asked of it."""
+    return tuple(f"{suite.name}:{what}" for what in suite.asked) or (suite.name,)
+
+
+def _plans(trial: Trial) -> tuple[Path, Path] | None:
+    folder = trial.run.path / "kselftest"
+    return (folder / "base" / "plan.json", folder / "patched" / "plan.json") if trial.selftests else None
 
 
 def _first_blamed(comparison: Comparison) -> str | None:

@@ -17,6 +17,7 @@ class Reproduction:
     test: the test's name, `suite/file.py::name[id]`; "" where the kernel fails outside of tests (it does not boot).
     series: the patches as one mbox. tree: as `--tree` takes it. repository: the git repository behind it.
     config: the patched kernel's whole .config. base_image: None without a base.
+    selftests: plans of built selftests, of base and patched (harness/kselftest/guests.py); None where none were run.
     suites_root: the folder that tests are named from. env, kernel_args, qemu_args, cpus, memory_mib: of the guest.
     fuzz_minutes, fuzz_seed: as `--fuzz` and `--fuzz-seed` take them, 0 minutes for no fuzzing.
     """
@@ -43,6 +44,7 @@ class Reproduction:
     memory_mib: int = 1024
     fuzz_minutes: float = 0.0
     fuzz_seed: int = 0
+    selftests: tuple[Path, Path] | None = None
 
 
 def commands(reproduction: Reproduction) -> str:
@@ -82,8 +84,17 @@ def script(reproduction: Reproduction) -> str:
 
 
 def _test_commands(reproduction: Reproduction) -> list[str]:
-    images = [image for image in (reproduction.base_image, reproduction.patched_image) if image]
-    return [shlex.join(("ktrial", "test", str(image), *_selection(reproduction))) for image in images]
+    images = (reproduction.base_image, reproduction.patched_image)
+    plans = reproduction.selftests or (None, None)
+    return [
+        shlex.join(("ktrial", "test", str(image), *_selection(reproduction), *_selftests(plan)))
+        for image, plan in zip(images, plans, strict=True)
+        if image
+    ]
+
+
+def _selftests(plan: Path | None) -> tuple[str, ...]:
+    return ("--selftests", str(plan)) if plan else ()
 
 
 def _run_command(reproduction: Reproduction) -> str:

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from harness.compare import BootChange, Change, Comparison, LogChange, TestChange
 from harness.errors import ExitCode, KtrialError
+from harness.kselftest.proof import Proof, proof_words
 from harness.results import Outcome
 
 __all__ = ["Failure", "Verdict", "VerdictKind", "decide", "failed_verdict", "failure_of", "identical_verdict"]
@@ -72,14 +73,18 @@ class Failure:
     log: str = ""
 
 
-def decide(comparison: Comparison, *, new_warnings: int = 0, uncompiled: int = 0) -> Verdict:
+def decide(
+    comparison: Comparison, *, new_warnings: int = 0, uncompiled: int = 0, proofs: Sequence[Proof] = ()
+) -> Verdict:
     """The verdict on a run whose kernels were booted.
 
     new_warnings: of the compiler; told, never blamed. uncompiled: touched files that the configuration leaves out.
+    proofs: what the series' own selftests show; told too.
     """
     verdict = _booted(comparison) or (_compared(comparison) if comparison.compared else _alone(comparison))
     told = [_count(new_warnings, "new compiler warning")] if new_warnings else []
     told += [f"{_count(uncompiled, 'touched file')} not compiled"] if uncompiled else []
+    told += [f"its own selftests: {proof_words(proofs)}"] if proofs else []
     return _verdict(verdict.exit_code, verdict.kind, "; ".join((verdict.line, *told))) if told else verdict
 
 
