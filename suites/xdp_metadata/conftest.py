@@ -1,4 +1,4 @@
-"""One load of the programs and one pair of links, in a network namespace of their own, serve every test of the suite."""
+"""The programs, loaded once, and a few links in a network namespace of their own serve every test of the suite."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def network() -> Iterator[Namespace]:
 
 @pytest.fixture(scope="session")
 def links(programs: Programs, network: Namespace) -> Iterator[Lab]:
-    """Two veth pairs for jumbo frames. They go with their namespace, where nobody else sees them."""
+    """Two veth pairs. They go with their namespace, where nobody else sees them."""
     with ExitStack() as stack:
         with network.entered():
-            left, right = stack.enter_context(veth_pair("left", "right", mtu=9000))
-            near, far = stack.enter_context(veth_pair("near", "far", mtu=9000))
+            left, right = stack.enter_context(veth_pair("left", "right"))
+            near, far = stack.enter_context(veth_pair("near", "far"))
         yield Lab(programs, left, right, near, far)
 
 
@@ -55,3 +55,5 @@ def lab(links: Lab, network: Namespace) -> Iterator[Lab]:
     with network.entered():
         links.programs.forget()
         yield links
+        if links.left.state.mtu != 1500:
+            links.carry(1514)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 from ctypes import Structure, byref, c_int, c_size_t, c_uint32, sizeof
 
@@ -37,12 +36,11 @@ class _Options(Structure):
 def listen(link: Link, program: int) -> None:
     """Run this program (direct action) on all that comes in at the device, instead of the one before; it goes with the
     device. Raises OSError: ENOENT, EOPNOTSUPP where the kernel has no clsact or cls_bpf."""
-    libbpf = ctypes.CDLL("libbpf.so.1")
     hook = _Hook(sz=sizeof(_Hook), ifindex=link.index, attach_point=_INGRESS)
-    status = libbpf.bpf_tc_hook_create(byref(hook))
-    if status not in (0, -errno.EEXIST):
-        raise OSError(-status, f"clsact on {link.name}: {os.strerror(-status)}")
     options = _Options(sz=sizeof(_Options), prog_fd=program, flags=_REPLACE, handle=1, priority=1)
-    status = libbpf.bpf_tc_attach(byref(hook), byref(options))
+    libbpf = ctypes.CDLL("libbpf.so.1")
+    if libbpf.bpf_tc_attach(byref(hook), byref(options)) == 0:
+        return
+    status = libbpf.bpf_tc_hook_create(byref(hook)) or libbpf.bpf_tc_attach(byref(hook), byref(options))
     if status:
         raise OSError(-status, f"a BPF program at the ingress of {link.name}: {os.strerror(-status)}")

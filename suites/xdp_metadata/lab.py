@@ -17,16 +17,21 @@ from net.xdp import Mode, attached
 from xdp_metadata.ingress import listen
 from xdp_metadata.script import METADATA, Frame, Programs, Stage, Step, adjust_meta, xdp_md
 
-__all__ = ["Lab", "Limits"]
+__all__ = ["WAYS", "Lab", "Limits"]
 
 _HEADROOM = 256  # XDP_PACKET_HEADROOM
 _QUEUE = 64  # frames that a CPU map's entry holds
-_WORD = 4
+# How a program runs at a device: the mode, and which program. Generic XDP gives one with frags support a copied skb.
+WAYS = {
+    "native": (Mode.NATIVE, "first"),
+    "generic": (Mode.GENERIC, "plain"),
+    "generic-frags": (Mode.GENERIC, "first"),
+}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """rule: the largest metadata by size alone (include/net/xdp.h:xdp_metalen_invalid), 32 bytes until 6.8 and 252 since.
+    """rule: the largest metadata by size alone (include/net/xdp.h:xdp_metalen_invalid), 32 bytes, later 252.
 
     room: bytes of headroom that test_run and drivers leave for it, the rest is struct xdp_frame's.
     """
@@ -63,6 +68,11 @@ class Lab:
     near: Link
     far: Link
 
+    def carry(self, size: int) -> None:
+        """Let every link carry frames of that size (14 bytes of header counted), before a program is attached."""
+        for link in (self.left, self.right, self.near, self.far):
+            link.set_mtu(max(size - 14, 1500))
+
     @contextlib.contextmanager
     def receiving(
         self, mode: Mode = Mode.NATIVE, *, link: Link | None = None, program: str = "first", ingress: str = "ingress"
@@ -81,25 +91,27 @@ class Lab:
             wire.send(frame)
 
     def deliver(
-        self, frame: bytes, *steps: Step, mode: Mode, write: bytes = b"", ingress: str = "ingress", mark: int = 0
+        self, frame: bytes, *steps: Step, way: str, write: bytes = b"", ingress: str = "ingress", mark: int = 0
     ) -> Frame:
-        """Send a frame through steps on right; gives the skb that traffic control sees."""
+        """Send a frame through steps on right (way: of WAYS); gives the skb that traffic control sees."""
+        if len(frame) > 1514:
+            self.carry(len(frame))
         self.programs.prepare(Stage.FIRST, *steps, write=write)
-        with self.receiving(mode, ingress=ingress):
+        mode, program = WAYS[way]
+        with self.receiving(mode, program=program, ingress=ingress):
             self.send(frame, mark=mark)
             (seen,) = self.programs.wait(1)
         return seen
 
-    def inject(self, frame: bytes, metadata: bytes = b"", *, count: int = 1, link: Link | None = None) -> TestRun:
-        """Live frames through the script `second`, as if received on a link (left unless told otherwise)."""
-        at = link or self.left
+    def inject(self, frame: bytes, metadata: bytes = b"", *, count: int = 1, batch: int = 0) -> TestRun:
+        """Live frames through the script `second`, as if received on left. batch: at a time, all unless given."""
         whole = metadata + frame
         return self.programs.object.program("second").test_run(
             whole,
-            ctx=xdp_md(len(metadata), len(whole), at.index),
+            ctx=xdp_md(len(metadata), len(whole), self.left.index),
             repeat=count,
             flags=BPF_F_TEST_XDP_LIVE_FRAMES,
-            batch_size=count,
+            batch_size=batch or count,
         )
 
     @contextlib.contextmanager

@@ -26,8 +26,8 @@ FRAMES = [128, 9000]
 INT_MAX, INT_MIN = (1 << 31) - 1, -(1 << 31)
 
 
-@cases("by", [-128, -14, -4, -1, 1, 4, 14, 40])
-@cases("size", [4, 8, 32])
+@cases("by", [-128, -14, -4, 1, 4, 14])
+@cases("size", [4, 32])
 @cases("frame", FRAMES)
 def test_the_head_takes_metadata_along(programs: Programs, frame: int, size: int, by: int):
     """Also where the old place and the new one overlap; the frame itself loses or wins what was asked, no more."""
@@ -82,11 +82,10 @@ def test_the_tail_leaves_metadata_alone(programs: Programs, frame: int, by: int)
     assert not difference(run.read[:32], marks(32)), difference(run.read[:32], marks(32))
 
 
-@cases("frame", FRAMES)
-def test_every_size_that_is_taken(programs: Programs, limits: Limits, frame: int):
+def test_every_size_that_is_taken(programs: Programs, limits: Limits):
     """Each whole number of words up to the largest, in one step; nothing between."""
     for size in range(1, limits.largest + 1):
-        run = programs.run(ethernet(frame), adjust_meta(-size), METADATA)
+        run = programs.run(ethernet(128), adjust_meta(-size), METADATA)
         expected = (-errno.EACCES, 0) if size % 4 else (0, size)
         assert run.results == expected, f"{size} bytes of metadata: result, size = {run.results}"
 

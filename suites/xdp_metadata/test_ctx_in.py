@@ -13,7 +13,7 @@ from xdp_multibuf.cases import cases
 
 SMALL = list(range(4, 36, 4))
 LARGE = [36, 64, 100, 128, 216]
-REFUSED = [1, 2, 3, 5, 6, 7, 14, 18, 30, 31, 33, 34, 35]
+REFUSED = [1, 2, 3, 5, 6, 7, 30, 31, 33, 35]
 
 
 def _seen_whole(programs: Programs, frame: bytes, size: int) -> None:
@@ -28,7 +28,7 @@ def _seen_whole(programs: Programs, frame: bytes, size: int) -> None:
     assert not difference(run.data, given + frame), f"{what}, data_out: {difference(run.data, given + frame)}"
 
 
-@cases("frame", [60, 1514, 9000])
+@cases("frame", [60, 9000])
 @cases("size", SMALL)
 def test_small_metadata(programs: Programs, size: int, frame: int):
     _seen_whole(programs, ethernet(frame), size)

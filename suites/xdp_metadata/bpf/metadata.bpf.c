@@ -251,6 +251,15 @@ int second(struct xdp_md *ctx)
 	return run_and_send(ctx, SECOND);
 }
 
+/* As `first`, without support for fragments, and so without the maps: one map serves one kind of program. */
+SEC("xdp")
+int plain(struct xdp_md *ctx)
+{
+	struct script *s = run(ctx, FIRST);
+
+	return s ? s->action : XDP_ABORTED;
+}
+
 SEC("xdp.frags/cpumap")
 int on_cpu(struct xdp_md *ctx)
 {

@@ -3,8 +3,6 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-#define UNTOUCHED 0xee
-
 struct told {
 	__u32 runs;
 	__s32 error;
@@ -97,6 +95,15 @@ int rx_hash_frags(struct xdp_md *ctx)
 	t->hash_type = type;
 	t->runs++;
 	return XDP_PASS;
+}
+
+/* No map: a device that runs programs itself could otherwise refuse it for that. */
+SEC("xdp")
+int rx_timestamp_alone(struct xdp_md *ctx)
+{
+	__u64 timestamp = 0;
+
+	return bpf_xdp_metadata_rx_timestamp(ctx, &timestamp) ? XDP_DROP : XDP_PASS;
 }
 
 /* No kfunc: what is refused to it is refused because it is bound. */
