@@ -1,0 +1,223 @@
+"""Upheavals under traffic: links that go and come, channels, programs, devices and applications that disappear.
+
+After each, buffers have come back, nothing is left in the kernel, and a new socket binds and receives.
+Rules: net/xdp/xsk.c:xsk_notifier, xsk_unbind_dev, xsk_release; net/xdp/xsk_buff_pool.c:xp_release_deferred;
+net/ethtool/common.c (channels); net/xdp/xskmap.c.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from af_xdp.lab import Ends, Steer, collect, ends_of, pinned_pages, queued_pair, receiver
+from af_xdp.test_bind import ready, refusal
+from af_xdp.xdpsock import Xdpsock, started
+from af_xdp.xsk import Desc, Umem, Xsk
+from net.devices import card_pair
+from net.ethtool import channels, set_channels
+from net.link import Link, by_mac, ip, tuned, wait_for
+from net.namespace import Namespace
+from net.netlink import NetlinkError
+from net.wire import ethernet
+from net.xdp import Mode, attach
+from xdp_multibuf.cases import cases
+
+MODES = cases("mode", [Mode.NATIVE, Mode.GENERIC])
+UMEM = Umem(64, 2048)
+
+
+@contextlib.contextmanager
+def traffic(far: Link, *words: str) -> Iterator[Xdpsock]:
+    """Frames from the far end, a few every other millisecond, without end."""
+    with started(far, "-t", "-S", "-s200", "-b4", "-T2000", "--frames=64", "--ring-size=64", *words) as running:
+        yield running
+
+
+def pump(xsk: Xsk, frames: int) -> None:
+    """Receive so many more frames, giving every buffer back."""
+    left = frames
+
+    def enough() -> bool:
+        nonlocal left
+        got = xsk.received()
+        xsk.give(xsk.base(desc) for desc in got)
+        left -= len(got)
+        return left <= 0
+
+    wait_for(enough, f"{frames} frames")
+
+
+def is_complete(xsk: Xsk) -> None:
+    """Every buffer is in the fill ring or waits to be received: none is lost, none is there twice."""
+    xsk.give(xsk.base(desc) for desc in xsk.received())
+    given = [entry[0] for entry in xsk.fill.take()]
+    assert sorted(given) == [number * 2048 for number in range(64)], f"in the fill ring: {sorted(given)}"
+
+
+def works_again(ends: Ends, steer: Steer, mode: Mode = Mode.NATIVE) -> None:
+    """A new socket on the same queue receives."""
+    with receiver(ends, steer, mode, umem=UMEM) as xsk:
+        ends.wire.send(ethernet(100), 3)
+        assert len(collect(xsk, 3)) >= 3
+
+
+@MODES
+def test_link_down_and_up(short_lived: Ends, steer: Steer, mode: Mode):
+    with receiver(short_lived, steer, mode, umem=UMEM) as xsk:
+        with traffic(short_lived.far, "-q0"):
+            for _ in range(4):
+                pump(xsk, 12)
+                short_lived.link.down()
+                assert xsk.kick() in ("ENETDOWN", "EOPNOTSUPP", "ENOBUFS"), "a kick on a link that is down"
+                short_lived.link.up()
+            pump(xsk, 12)
+        is_complete(xsk)
+    works_again(short_lived, steer, mode)
+
+
+def test_channels_change(short_lived: Ends, steer: Steer):
+    """A queue with a socket cannot be taken away; others may, and the socket goes on."""
+    link = short_lived.link
+    with receiver(short_lived, steer, umem=UMEM) as xsk, traffic(short_lived.far, "-q0"):
+        for count in (1, 2, 1, 2):
+            pump(xsk, 12)
+            set_channels(short_lived.far, tx=1)
+            set_channels(link, rx=count, tx=count)
+            assert channels(link).rx == count
+        pump(xsk, 12)
+    with ready(UMEM) as last:
+        last.bind(link, 1)
+        said = refusal(lambda: set_channels(link, rx=1, tx=1))
+        assert said == "EINVAL", f"taking a queue away from under its socket: {said or 'done'}"
+    wait_for(lambda: refusal(lambda: set_channels(link, rx=1, tx=1)) == "", "the queue to be free")
+    works_again(short_lived, steer)
+
+
+def bind_and_feed(xsk: Xsk, ends: Ends, steer: Steer, mode: Mode) -> None:
+    """A socket on queue 0, with a program that nobody will detach."""
+    xsk.register(UMEM)
+    xsk.make_rings(fill=64, completion=64, rx=64)
+    xsk.bind(ends.link)
+    xsk.give(number * 2048 for number in range(64))
+    steer.object.map("xsks").update(0, xsk.socket.fileno())
+    attach(ends.link, steer.object.program("plain").fd, mode)
+
+
+def remove_under(ends: Ends, receiving: Xsk) -> None:
+    """Remove the device from under two sockets and an application on its other end."""
+    with ready(UMEM) as sending, traffic(ends.far, "-q0", "-n1") as source:
+        sending.bind(ends.link, 1)
+        pump(receiving, 12)
+        sending.send([Desc(0, 60)])
+        ip("link", "delete", ends.link.name)
+        for xsk in (sending, receiving):
+            assert xsk.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ENETDOWN
+        assert sending.kick() == "ENXIO"
+        told = source.summary(status=4)
+        assert told["ended"] == "device gone", f"xdpsock on the other end: {told['ended']}"
+
+
+@MODES
+def test_device_removed(private: Namespace, steer: Steer, mode: Mode):
+    """The socket hears of it (ENETDOWN, then ENXIO), holds no reference, and is closed without harm."""
+    with private.entered():
+        before = pinned_pages()
+        with Xsk() as xsk:
+            with queued_pair("ktgone", "ktgonefar") as pair, ends_of(*pair) as ends:
+                bind_and_feed(xsk, ends, steer, mode)
+                remove_under(ends, xsk)
+            assert xsk.kick() == "ENXIO", "sending on a socket whose device is gone"
+        wait_for(lambda: pinned_pages() <= before, "pages of sockets whose device went away to be let go")
+
+
+def test_program_swapped(short_lived: Ends, steer: Steer):
+    """Under traffic, among programs with and without fragments and one that passes; the socket and its map stay."""
+    with receiver(short_lived, steer, umem=UMEM) as xsk:
+        with traffic(short_lived.far, "-q0"):
+            for program in ("frags", "pass", "to_first", "with_metadata", "plain") * 3:
+                attach(short_lived.link, steer.object.program(program).fd, Mode.NATIVE)
+                if program != "pass":
+                    pump(xsk, 6)
+        is_complete(xsk)
+
+
+def test_socket_taken_out_of_the_map(short_lived: Ends, steer: Steer):
+    """bpf_redirect_map() falls back while there is none; put back, it receives as before (xsk_map_delete_elem)."""
+    xsks = steer.object.map("xsks")
+    with receiver(short_lived, steer, umem=UMEM) as xsk:
+        with traffic(short_lived.far, "-q0"):
+            for _ in range(5):
+                pump(xsk, 6)
+                assert xsks.delete(0) == 0
+                missed = steer.seen()
+                wait_for(lambda missed=missed: steer.seen() > missed + 4, "frames without a socket")
+                assert xsks.update(0, xsk.socket.fileno()) == 0
+        is_complete(xsk)
+
+
+@cases("job", ["-r", "-t", "-l"])
+@MODES
+def test_application_killed(short_lived: Ends, steer: Steer, mode: Mode, job: str):
+    """SIGKILL in the middle: program, sockets and memory go with it, and the queue is free."""
+    before = pinned_pages()
+    how = ("-S",) if mode is Mode.GENERIC else ("-N", "-c")
+    with traffic(short_lived.far, "-q0"):
+        with started(short_lived.link, job, "-p", *how) as victim:
+            received = short_lived.link.statistics["rx_packets"]
+            wait_for(lambda: short_lived.link.statistics["rx_packets"] > received + 8, "traffic")
+            victim.kill()
+        wait_for(lambda: short_lived.link.state.xdp_program == 0, "the program of a killed application to be gone")
+    wait_for(lambda: pinned_pages() <= before, "pages of killed applications to be let go")
+    works_again(short_lived, steer, mode)
+
+
+def test_sockets_come_and_go(short_lived: Ends, steer: Steer):
+    """Bound, fed, closed with frames in every ring, over and over, under traffic."""
+    before = pinned_pages()
+    with traffic(short_lived.far, "-q0"):
+        for turn in range(10):
+            with receiver(short_lived, steer, umem=UMEM) as xsk:
+                if turn % 2:
+                    wait_for(lambda xsk=xsk: xsk.rx.waiting > 2, "a few frames")
+    wait_for(lambda: pinned_pages() <= before, "pages of closed sockets to be let go")
+    works_again(short_lived, steer)
+
+
+@cases("mode", [Mode.NATIVE, Mode.GENERIC])
+def test_driver_unbound(steer: Steer, mode: Mode):
+    """virtio_net taken from its device and given back, with a socket on it: the socket is told, a new one binds."""
+    link, far = card_pair("virtio_net")
+    mac = link.mac
+    device = Path(f"/sys/class/net/{link.name}/device").resolve()
+    driver = (device / "driver").resolve()
+    for one in (link, far):
+        one.up()
+    with tuned(far), ready(UMEM) as xsk:
+        xsk.bind(link)
+        attach(link, steer.object.program("plain").fd, mode)
+        (driver / "unbind").write_text(device.name)
+        try:
+            assert xsk.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ENETDOWN
+            assert xsk.kick() == "ENXIO"
+        finally:
+            (driver / "bind").write_text(device.name)
+        wait_for(lambda: by_mac(mac), "the device to come back")
+        again = by_mac(mac)
+        assert again is not None
+        with contextlib.suppress(NetlinkError):
+            again.up()
+        with tuned(again), ends_of(again, far) as ends:
+            again.up()
+            again.wait_until_up()
+            works_again(ends, steer, mode)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_in_the_map(steer: Steer) -> Iterator[None]:
+    yield
+    steer.object.map("xsks").delete(0)

@@ -1,0 +1,119 @@
+"""rxdrop, txonly and l2fwd, in every mode, on every device that a guest can hold: nothing lost, nothing changed.
+
+The frames are numbered; xdpsock checks those it receives, we those it sends. Its books say that every buffer came back.
+Rules: net/xdp/xsk.c; drivers' XDP and ndo_xsk_wakeup; Documentation/networking/af_xdp.rst.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from af_xdp.lab import Ends, ends_of
+from af_xdp.xdpsock import Refused, Xdpsock, stamped, started
+from net.devices import card_pair
+from net.link import tuned
+from net.wire import difference
+from xdp_multibuf.cases import cases
+
+DEVICES = ("veth", "virtio_net", "vmxnet3", "e1000e", "igb")
+MODES = (("skb", ("-S",), "skb"), ("drv-copy", ("-N", "-c"), "native"), ("drv-zc", ("-N", "-z"), "native"))
+COUNT = 96
+SIZES = (60, 64, 65, 128, 590, 1024, 1500, 1514)
+
+
+def frames() -> list[bytes]:
+    return [stamped(number, SIZES[number % len(SIZES)]) for number in range(COUNT)]
+
+
+@pytest.fixture
+def ends(device: str, request: pytest.FixtureRequest) -> Iterator[Ends]:
+    """The device under test and its far end, both up."""
+    if device == "veth":
+        yield request.getfixturevalue("veth")
+        return
+    link, far = card_pair(device)
+    for one in (link, far):
+        one.up()
+    with tuned(link), tuned(far), ends_of(link, far) as found:
+        for one in (link, far):
+            one.wait_until_up()
+        found.wire.pending()
+        yield found
+
+
+@contextlib.contextmanager
+def bound(ends: Ends, mode: str, *words: str) -> Iterator[Xdpsock]:
+    """xdpsock in a mode; a skip, with the kernel's reason, where the device has no such mode."""
+    _, how, _ = next(row for row in MODES if row[0] == mode)
+    try:
+        with started(ends.link, *how, *words) as running:
+            yield running
+    except Refused as error:
+        if error.errno == "EOPNOTSUPP" or (error.errno == "EINVAL" and mode == "drv-zc"):
+            pytest.skip(f"the device has no such mode: {error}")
+        raise
+
+
+def check(told: dict[str, Any], mode: str) -> None:
+    """The mode that was bound is the one asked for, and every buffer is accounted for."""
+    _, _, xdp = next(row for row in MODES if row[0] == mode)
+    assert told["ended"] == "count"
+    assert (told["bound"]["xdp"], told["bound"]["zero_copy"]) == (xdp, mode == "drv-zc"), f"bound: {told['bound']}"
+    books = told["buffers"]
+    assert (books["duplicates"], books["strangers"]) == (0, 0), f"buffers: {books}"
+    assert books["tx_returned"] == books["tx_given"], f"sent buffers did not come back: {books}"
+    if mode != "drv-zc":  # a driver in zero-copy mode keeps buffers in its ring
+        assert books["fill_held"] == 0, f"the kernel keeps buffers: {books}"
+    assert not any(told["kernel"][name] for name in ("rx_dropped", "tx_invalid_descs", "rx_ring_full")), told["kernel"]
+
+
+@cases("mode", [row[0] for row in MODES])
+@cases("device", DEVICES)
+def test_rxdrop(ends: Ends, mode: str):
+    """All frames, each once, in order, with every byte."""
+    with bound(ends, mode, "-r", "-p", "--verify", f"-C{COUNT}") as running:
+        for frame in frames():
+            ends.wire.send(frame)
+        told = running.summary()
+    check(told, mode)
+    verified = told["verify"]
+    assert verified.pop("checked") == COUNT, f"of {COUNT} frames: {told}"
+    assert not any(verified.values()), f"of {COUNT} frames: {verified}"
+    assert told["rx"]["bytes"] == sum(map(len, frames()))
+    assert told["buffers"]["fill_returned"] == COUNT
+
+
+@cases("mode", [row[0] for row in MODES])
+@cases("device", DEVICES)
+def test_txonly(ends: Ends, mode: str):
+    """All frames, each once, in order, with every byte; every buffer completes."""
+    with bound(
+        ends, mode, "-t", "--verify", f"-C{COUNT}", "-s1514", "-b16", "--frames=64", "--ring-size=64"
+    ) as running:
+        told = running.summary()
+        got = ends.wire.frames(COUNT)
+    check(told, mode)
+    assert told["buffers"]["tx_given"] == COUNT
+    to, sender = got[0][:6], got[0][6:12]
+    for number, frame in enumerate(got):
+        wanted = stamped(number, 1514, to=to, sender=sender)
+        assert not difference(frame, wanted), f"frame {number}: {difference(frame, wanted)}"
+
+
+@cases("mode", [row[0] for row in MODES])
+@cases("device", DEVICES)
+def test_l2fwd(ends: Ends, mode: str):
+    """What came in goes out again, its addresses swapped."""
+    with bound(ends, mode, "-l", "-p", "--verify", f"-C{COUNT}") as running:
+        for frame in frames():
+            ends.wire.send(frame)
+        told = running.summary()
+        got = ends.wire.frames(COUNT)
+    check(told, mode)
+    assert (told["rx"]["packets"], told["tx"]["packets"]) == (COUNT, COUNT)
+    for number, (frame, sent) in enumerate(zip(got, frames(), strict=True)):
+        wanted = sent[6:12] + sent[:6] + sent[12:]
+        assert not difference(frame, wanted), f"frame {number}: {difference(frame, wanted)}"
