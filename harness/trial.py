@@ -157,6 +157,7 @@ class Trial:
         for chosen in self.picked:
             self.observer.stage("suites", f"{chosen.suite.name}: {chosen.why}")
         names = [name for chosen in self.picked for name in chosen.suite.fragments]
+        names += ["kselftest"] if self.selection.configured else []
         given = [name if "/" not in name else str(Path(asked.cwd) / name) for name in asked.fragments]
         self.fragments = tuple(load_fragment(name) for name in dict.fromkeys(["boot", *names, *given]))
         self.fragments += config_fragments(applied_repository(self._work("tree")), self.applied.commit, self.selection)

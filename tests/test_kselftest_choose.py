@@ -162,14 +162,14 @@ def test_what_is_asked_for_wins_over_what_is_touched():
     selection = select(["bpf/tail", "drivers/net/ping.py"], [f"{BPF}/prog_tests/linked.c"])
     assert [name for name, _ in selection.named] == ["bpf/tail", "drivers/net/ping.py"]
     assert not selection.touched
-    assert selection.configured == ("bpf", "drivers/net")
+    assert {"bpf", "drivers/net"} < set(selection.configured)
 
 
 def test_a_touched_kernel_file_stands_for_the_tests_of_the_table():
     selection = select([], ["net/core/filter.c", f"{BPF}/progs/x.c"])
     assert ("bpf/xdp_adjust_tail", "touches net/core/filter.c") in selection.named
     assert selection.touched == (f"{BPF}/progs/x.c",)
-    assert selection.configured == ("bpf",)
+    assert selection.configured[0] == "bpf"
     assert not select([], ["mm/slub.c"])
 
 

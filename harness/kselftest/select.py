@@ -30,8 +30,8 @@ _UNSET = re.compile(r"# CONFIG_(\w+) is not set\s*$")
 class Selection:
     """Which selftests a trial is to run.
 
-    named: (program, why) pairs. touched: the series' files among the selftests. configured: collections asked for or
-    touched, whose own `config` files the kernel is to be built with.
+    named: (program, why) pairs. touched: the series' files among the selftests. configured: folders asked for or
+    touched, whose own `config` files, where they have one, the kernel is to be built with.
     """
 
     named: tuple[tuple[str, str], ...] = ()
@@ -46,12 +46,12 @@ def select(asked: Sequence[str], changed: Iterable[str], folder: Path | None = N
     """asked: names from `--suite kselftest:NAME`; none for what the series' changed files make relevant."""
     if asked:
         named = tuple((name, "asked for with --suite") for name in asked)
-        return Selection(named, (), tuple(dict.fromkeys(_collection(name) for name in asked)))
+        return Selection(named, (), tuple(dict.fromkeys(folder for name in asked for folder in _folders(name))))
     files = sorted(changed)
     touched = tuple(path for path in files if path.startswith(f"{SELFTESTS}/"))
     relevant = _relevant(files, (folder or _suite()) / _TABLE)
-    collections = (_collection(path.removeprefix(f"{SELFTESTS}/")) for path in touched)
-    return Selection(relevant, touched, tuple(dict.fromkeys(collections)))
+    folders = (folder for path in touched for folder in _folders(path.removeprefix(f"{SELFTESTS}/")))
+    return Selection(relevant, touched, tuple(dict.fromkeys(folders)))
 
 
 def config_fragments(
@@ -63,12 +63,12 @@ def config_fragments(
     """
     ours = _reasons((folder or _suite()) / "config-ours.txt")
     found = []
-    for collection in selection.configured:
-        path = f"{SELFTESTS}/{collection}/config"
+    for folder_name in selection.configured:
+        path = f"{SELFTESTS}/{folder_name}/config"
         text = file_of(repository, commit, path)
         if text is not None:
             settings = tuple(each for each in _settings(text, path) if each.symbol not in ours)
-            found.append(Fragment(f"selftests/{collection}", Path(path), settings))
+            found.append(Fragment(f"selftests/{folder_name}", Path(path), settings))
     return tuple(found)
 
 
@@ -92,12 +92,10 @@ def _suite() -> Path:
     return suites_dir() / "kselftest"
 
 
-def _collection(name: str) -> str:
-    """The collection that a name is in, as far as names tell: the tree itself decides (collection.collection_of)."""
-    parts = name.split("/")
-    if parts[0] == "drivers":
-        return "/".join(parts[:2])
-    return parts[0]
+def _folders(name: str) -> list[str]:
+    """`drivers/net/netdevsim/peer.sh` as `drivers`, `drivers/net` and so on: whichever of them has a `config`."""
+    parts = [part for part in name.split("/") if part and "*" not in part]
+    return ["/".join(parts[: count + 1]) for count in range(len(parts))]
 
 
 def _relevant(files: Sequence[str], table: Path) -> tuple[tuple[str, str], ...]:
