@@ -10,7 +10,7 @@ from harness.errors import UsageError
 from harness.kselftest.model import Plan
 from harness.record import load_if, save
 
-__all__ = ["PLAN_VARIABLE", "GuestPart", "guest_part", "part_of_plan"]
+__all__ = ["PLAN_VARIABLE", "GuestPart", "guest_part", "part_of_plan", "reader_part"]
 
 PLAN_VARIABLE = "KTRIAL_KSELFTEST"
 _READER_VARIABLE = "KTRIAL_KSELFTEST_READER"
@@ -32,6 +32,12 @@ def guest_part(folder: Path, side: str, plan: Plan) -> GuestPart:
     save(path, plan)
     _write_reader(folder / "reader" / "harness")
     return _part(path, plan.root, folder / "reader")
+
+
+def reader_part(folder: Path) -> GuestPart:
+    """The reader alone, for a suite that reads KTAP of the kernel's own."""
+    _write_reader(folder / "reader" / "harness")
+    return GuestPart((folder / "reader",), {_READER_VARIABLE: str(folder / "reader")})
 
 
 def part_of_plan(path: Path) -> GuestPart:
