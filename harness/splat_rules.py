@@ -68,6 +68,13 @@ _LOCKDEP = (
 )
 _WAITING = r"(?:__|io_)?schedule(?:_\w+)?$|__?mutex_lock|rwsem_|down_|wait_for_|__wait_|do_wait_|bit_wait"
 
+# Frames above the function that asked for the memory (mm/slub.c, mm/slab_common.c, mm/percpu.c, mm/vmalloc.c).
+_ALLOCATORS = (
+    r"kmemleak_|slab_|__?k[mvcz]*alloc|kmem_cache_|__do_kmalloc|kmemdup|kstrn?dup|kvasprintf|kasprintf|krealloc|"
+    r"__vmalloc|vmalloc|vzalloc|pcpu_alloc|__alloc_percpu|__get_free_page|get_zeroed_page|__?alloc_pages|"
+    r"___kmalloc|kmalloc_"
+)
+
 HEADLINES: tuple[Headline, ...] = (
     # The C code's own checks. The second form is that of 6.18 and later.
     Headline(
@@ -113,7 +120,9 @@ HEADLINES: tuple[Headline, ...] = (
     # Counting and memory.
     Headline(re.compile(r"refcount_t: (?P<what>[\w; -]+)"), "refcount_t: {}", end=_END_TRACE),
     _line(r"kmemleak: \d+ new suspected memory leaks?", "kmemleak"),
-    _report(r"kmemleak: unreferenced object", "kmemleak: unreferenced object"),
+    Headline(
+        re.compile(r"kmemleak: unreferenced object"), "kmemleak: unreferenced object", skip=re.compile(_ALLOCATORS)
+    ),
     _report(r"ref_tracker: .*has \d+/\d+ users at", "ref_tracker: users left"),
     _report(r"ref_tracker: (?P<what>reference already released|leaked reference)", "ref_tracker: {}"),
     _line(r"(?:page_pool_release_retry\(\) )?stalled pool shutdown", "page_pool: stalled pool shutdown"),
