@@ -45,7 +45,7 @@ class Chooser:
             return []
         if collection == _BPF:
             tests = self._tests_named(rest, why)
-            if tests and rest:
+            if rest.startswith(_RUNNER) or (tests and rest and "*" not in rest):
                 return tests
             # The runner itself stands for its tests, which are there already.
             return [*tests, *self._listed(collection, rest or "*", why, without=_RUNNER)]

@@ -14,7 +14,7 @@ __all__ = ["Collection", "collection_of", "read_collection", "timeout_of"]
 _PROGRAMS = ("TEST_PROGS", "TEST_GEN_PROGS", "TEST_CUSTOM_PROGS")
 _MORE = ("TEST_PROGS_EXTENDED", "TEST_GEN_PROGS_EXTENDED", "TEST_GEN_FILES", "TEST_FILES")
 _DEFAULT_TIMEOUT = 45.0  # kselftest/runner.sh: kselftest_default_timeout
-_UNLIMITED = 600.0  # for a collection whose settings say `timeout=0`
+_LONGEST = 600.0  # seconds; `timeout=0` is for ever, and some say an hour
 _WORD = re.compile(r"[\w.+-]+")
 
 
@@ -55,9 +55,9 @@ class Collection:
     def made_for(self, name: str) -> list[str]:
         """What make has to make before a script can run: whatever of the collection's products it mentions."""
         words = set(_WORD.findall(self._text(name)))
-        stems = {word.rpartition("/")[2] for word in words}
+        # Of what lies deeper only the tools are called by their mere name; the rest are flavours (no_alu32/x.bpf.o).
         products = (*self.more, *self.compiled)
-        return [product for product in products if product in stems or product.rpartition("/")[2] in stems]
+        return [product for product in products if product.removeprefix("tools/sbin/") in words]
 
     def _sources(self, name: str) -> list[str]:
         stem = name.removesuffix(".o").removesuffix(".bpf")
@@ -108,7 +108,7 @@ def timeout_of(folder: Path) -> float:
     found = re.findall(r"^timeout=(\d+)\s*$", _read(folder / "settings"), re.MULTILINE)
     if not found:
         return _DEFAULT_TIMEOUT
-    return min(float(found[-1]) or _UNLIMITED, _UNLIMITED)
+    return min(float(found[-1]) or _LONGEST, _LONGEST)
 
 
 def _read(path: Path) -> str:
