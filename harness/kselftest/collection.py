@@ -65,11 +65,11 @@ class Collection:
         return [path for path in dict.fromkeys(known) if (self.folder / path).is_file()]
 
     def _text(self, name: str) -> str:
-        """A script's text and that of the files it reads in (`source lib.sh`), of its own folder."""
+        """A script's text and that of the scripts of its own folder that it reads in or starts."""
         if name not in self._texts:
             text = _read(self.folder / name)
-            libraries = re.findall(r"(?:^|[;&\s])(?:\.|source)\s+[\"']?(?:[\w$(){}/\" ]*/)?([\w.-]+\.sh)", text)
-            self._texts[name] = "\n".join([text, *(_read(self.folder / each) for each in libraries if each != name)])
+            others = {word for word in _WORD.findall(text) if word.endswith(".sh")} - {name}
+            self._texts[name] = "\n".join([text, *(_read(self.folder / each) for each in sorted(others))])
         return self._texts[name]
 
 
