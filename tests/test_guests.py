@@ -26,7 +26,7 @@ def image(ktrial):
 def session(image, folder, **more):
     deadlines = Deadlines(boot=60, test=10, session=900, scale=4)
     guest = GuestSpec(image, folder, Accelerator.TCG, memory_mib=512, deadlines=deadlines)
-    return Session("base", guest, ROOT, (ROOT / "crashers",), folder, **more)
+    return Session("base", guest, ROOT, (ROOT / "crashers", ROOT / "leavers"), folder, **more)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,24 @@ def of(results, name):
     ],
 )
 def test_each_end_of_a_guest_costs_the_test_at_fault_alone(crashed, name, outcome, reason):
+    result = of(crashed, name)
+    assert (result.outcome, result.reason) == (outcome, reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "reason"),
+    [
+        ("test_leaves_a_link", Outcome.FAILED, "left behind: link left0"),
+        ("test_leaves_a_map", Outcome.FAILED, "left behind: bpf map left"),
+        ("test_leaves_a_namespace", Outcome.FAILED, "left behind: namespace left"),
+        ("test_leaves_a_process", Outcome.FAILED, "left behind: process sleep"),
+        ("test_fails_and_leaves_a_map", Outcome.FAILED, "AssertionError: and more"),
+        ("test_uses_what_others_use_too", Outcome.PASSED, ""),
+        ("test_uses_it_too", Outcome.PASSED, ""),
+        ("test_cleans_up", Outcome.PASSED, ""),
+    ],
+)
+def test_what_is_left_behind_costs_the_test_that_made_it(crashed, name, outcome, reason):
     result = of(crashed, name)
     assert (result.outcome, result.reason) == (outcome, reason)
 

@@ -5,7 +5,7 @@ behind is only known when every fixture is gone, for a session's fixture may wel
 is judged once, at the end of the session, and after a while: BPF objects are freed by work queues and grace periods.
 
     kind             looked up by
-    link             if_nameindex(3), in the worker's own namespace
+    link             /sys/class/net as it was opened at the start, wherever the worker's threads are now
     namespace        the names that `ip netns` gives
     bpf program, bpf map, bpf link    BPF_*_GET_NEXT_ID (kernel/bpf/syscall.c:bpf_obj_get_next_id)
     process          /proc, with our variable in its environment
@@ -23,7 +23,6 @@ import errno
 import os
 import platform
 import re
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +43,7 @@ class Health:
 
     def __init__(self, kernel: Path = Path("/sys/kernel")) -> None:
         self._bpf = Bpf()
+        self._links = _open("/sys/class/net")
         self._owners: dict[Thing, str] = {}
         self._last_pid = ""
         self._times: list[tuple[float, str]] = []
@@ -80,12 +80,25 @@ class Health:
         return next((test for begun, test in reversed(self._times) if begun <= at), "")
 
     def _look(self, owner: str) -> None:
-        """Note whose everything new is; forget what is gone, for names come again."""
-        present = dict.fromkeys((*_links(), *_namespaces(), *self._processes()))
-        for thing in [thing for thing in self._owners if thing[0] in _LISTED and thing not in present]:
-            del self._owners[thing]
+        """Note whose everything new is; forget what is gone, for names come again.
+
+        What was there before all tests is nobody's for ever: a card may be bound anew, or come back from a namespace.
+        """
+        present = dict.fromkeys((*self._listed(), *self._processes()))
+        for thing in [thing for thing, by in self._owners.items() if by and thing[0] in _LISTED]:
+            if thing not in present:
+                del self._owners[thing]
         for thing in (*present, *self._bpf.new()):
             self._owners.setdefault(thing, owner)
+
+    def _listed(self) -> list[Thing]:
+        """Links, and the namespaces that have a name (ip-netns(8))."""
+        links = [] if self._links is None else os.listdir(self._links)  # noqa: PTH208
+        try:
+            namespaces = os.listdir(_NETNS)  # noqa: PTH208
+        except OSError:
+            namespaces = []
+        return [*(("link", name) for name in links), *(("namespace", name) for name in namespaces)]
 
     def _processes(self) -> Iterator[Thing]:
         """Processes; those of the last look where none was started since (/proc/loadavg ends with the last pid)."""
@@ -98,7 +111,7 @@ class Health:
 
     def _remaining(self) -> dict[Thing, str]:
         """What tests made and what is there yet, with names that are the same on every boot."""
-        listed = {*_links(), *_namespaces()}
+        listed = set(self._listed())
         made = [thing for thing, owner in self._owners.items() if owner]
         named = ((thing, self._name(thing, thing in listed)) for thing in made)
         return {thing: name for thing, name in named if name}
@@ -109,24 +122,18 @@ class Health:
         if kind == "process":
             return _command_of(identity)
         if kind in _LISTED:
-            return identity.partition(" ")[2] if listed else ""
+            return identity if listed else ""
         return self._bpf.name(thing)
 
 
 _LISTED = ("link", "namespace", "process")
 
 
-def _links() -> list[Thing]:
-    return [("link", f"{index} {name}") for index, name in socket.if_nameindex()]
-
-
-def _namespaces() -> list[Thing]:
-    """Those with a name (ip-netns(8))."""
+def _open(folder: str) -> int | None:
     try:
-        named = os.listdir(_NETNS)  # noqa: PTH208
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        named = []
-    return [("namespace", f"name {name}") for name in named]
+        return None
 
 
 def _command_of(pid: str) -> str:

@@ -31,6 +31,7 @@ from health import Health
 
 MARK = "ktrial:"
 LAST = "ktrial-seconds"  # a property of a test's last report: the duration of all its phases
+_CHECKED_SCALE = 4.0  # a kernel with lockdep, and KASAN most likely, runs the same tests that much slower
 _LONGEST_NAME = 700  # bytes; a kernel log record holds 1,024 with its prefix (PRINTKRB_RECORD_MAX)
 
 
@@ -121,7 +122,7 @@ class GuestHalf:
 
     def __init__(self, config: pytest.Config) -> None:
         plan = _plan(config)
-        self.scale = float(plan.get("scale", 1.0))
+        self.scale = float(plan.get("scale", 1.0)) * (_CHECKED_SCALE if Path("/proc/lockdep").exists() else 1.0)
         self.default = float(plan.get("deadline", 30.0))
         self.boot = os.environ.get("KTRIAL_BOOT", "")
         self.health = Health() if self.boot and plan.get("health", True) else None
