@@ -141,10 +141,16 @@ def test_programs_and_flags_that_cannot_be_bound(lab: Lab):
 
 
 def test_two_programs_of_one_device(lab: Lab):
-    """One goes away, the other still is the device's: bound, attached and told."""
+    """One goes away, the other still is the device's: bound, attached and told.
+
+    A program goes for good only a grace period after its last user; each detaching waits for one.
+    """
     with bound("rx_hash", lab.right.index) as stays:
         with bound("nothing", lab.right.index):
             pass
+        for _ in range(10):
+            refused = refusal(lab.right, stays.fd, Mode.NATIVE)
+            assert refused is None, f"another program of the device is gone, and this one: {refused}"
         with attached(lab.right, stays.fd, Mode.NATIVE):
             lab.send(ethernet(200))
             assert stays.told().error == 0

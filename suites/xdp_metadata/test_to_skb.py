@@ -24,6 +24,8 @@ from xdp_metadata.script import (
 )
 from xdp_multibuf.cases import cases
 
+PLAIN_WAYS = ["native", "generic"]
+
 
 @pytest.fixture(scope="module")
 def frames_start_at_their_header(links: Lab, network: Namespace) -> bool:
@@ -34,7 +36,9 @@ def frames_start_at_their_header(links: Lab, network: Namespace) -> bool:
     """
     with network.entered():
         links.programs.forget()
-        return links.deliver(ethernet(200), way="generic-frags").length == 200
+        length = links.deliver(ethernet(200), way="generic-frags").length
+    assert length in (200, 186), f"a frame of 200 bytes through generic XDP: traffic control sees {length}"
+    return length == 200
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +64,7 @@ def test_metadata_reaches_the_skb(lab: Lab, way: str, size: int):
 
 
 @cases("size", [36, 128, 216])
-@cases("way", WAYS)
+@cases("way", PLAIN_WAYS)
 def test_large_metadata_reaches_the_skb(lab: Lab, limits: Limits, way: str, size: int):
     """There is always XDP_PACKET_HEADROOM for it, whatever the skb had."""
     limits.require(size)
@@ -84,7 +88,7 @@ def test_metadata_reaches_the_skb_after_the_head_moved(lab: Lab, way: str, by: i
 
 
 @cases("by", [-14, 14])
-@cases("way", WAYS)
+@cases("way", PLAIN_WAYS)
 def test_metadata_made_after_the_head_moved(lab: Lab, way: str, by: int):
     seen = lab.deliver(ethernet(200), adjust_head(by), adjust_meta(-12), WRITE, way=way, write=marks(12))
     assert seen.length == 200 - by, f"head moved by {by}, {way} XDP: the skb has {seen.length} bytes"
@@ -92,7 +96,7 @@ def test_metadata_made_after_the_head_moved(lab: Lab, way: str, by: int):
 
 
 @cases("by", [-100, 20])
-@cases("way", WAYS)
+@cases("way", PLAIN_WAYS)
 def test_metadata_reaches_the_skb_after_the_tail_moved(lab: Lab, way: str, by: int):
     frame = ethernet(200)
     seen = lab.deliver(frame, adjust_meta(-8), WRITE, adjust_tail(by), way=way, write=marks(8))
@@ -107,7 +111,7 @@ def test_metadata_of_a_fragmented_frame(lab: Lab, way: str, size: int):
     _same(seen, marks(size), frame, f"{size} bytes of metadata, 9000 bytes of frame, {way} XDP")
 
 
-@cases("way", WAYS)
+@cases("way", PLAIN_WAYS)
 def test_metadata_given_up_in_part(lab: Lab, way: str):
     """The last bytes stay, those next to the frame."""
     steps = (adjust_meta(-32), WRITE, adjust_meta(20))
@@ -116,7 +120,7 @@ def test_metadata_given_up_in_part(lab: Lab, way: str):
 
 
 @cases("frame", [200, 9000])
-@cases("way", WAYS)
+@cases("way", PLAIN_WAYS)
 def test_no_metadata_where_none_is_left(lab: Lab, way: str, frame: int):
     """None was made, or all of it was given up; nor does a frame get that of the frame before."""
     _same(
@@ -131,14 +135,14 @@ def test_no_metadata_where_none_is_left(lab: Lab, way: str, frame: int):
         _same(seen, b"", ethernet(frame), f"steps {steps}, {way} XDP")
 
 
-@cases("way", WAYS)
+@cases("way", PLAIN_WAYS)
 def test_the_skb_keeps_its_mark(lab: Lab, way: str):
     """Metadata touches nothing of the skb; both ends are in one namespace, so the sender's mark comes along."""
     seen = lab.deliver(ethernet(200), adjust_meta(-16), WRITE, way=way, write=marks(16), mark=0x1234ABCD)
     assert (seen.mark, seen.priority, seen.vlan) == (0x1234ABCD, 0, 0), f"mark, priority, tag of the skb: {seen}"
 
 
-@cases("way", WAYS)
+@cases("way", PLAIN_WAYS)
 def test_each_frame_has_its_own_metadata(lab: Lab, way: str):
     """Four frames with 4, 8, 12 and 16 bytes."""
     steps = [adjust_meta(-4, runs=0b1111 & ~((1 << number) - 1)) for number in range(4)]
@@ -152,7 +156,7 @@ def test_each_frame_has_its_own_metadata(lab: Lab, way: str):
         _same(seen, marks(4 * (number + 1)), ethernet(100 + number, start=number), f"frame {number}, {way} XDP")
 
 
-@cases("way", WAYS)
+@cases("way", PLAIN_WAYS)
 def test_no_metadata_of_a_frame_sent_back(lab: Lab, way: str):
     """XDP_TX in generic mode sends the skb without it; natively the other end may get it, whole or not at all."""
     lab.programs.prepare(Stage.FIRST, adjust_meta(-16), WRITE, action=Action.TX, write=marks(16))
