@@ -52,6 +52,7 @@ class Rack:
         self._programs = programs
         self._held: dict[str, _Held] = {}
         self._outlets: dict[str, Outlet] = {}
+        self._shared = contextlib.ExitStack()
 
     @contextlib.contextmanager
     def on_bench(self, row: Row) -> Iterator[Rig]:
@@ -64,17 +65,24 @@ class Rack:
             yield held.rig
 
     def outlet(self, row: Row) -> Outlet:
-        """The veth beside a device, made when it is first asked for; frames of any length go through. In on_bench."""
-        if row.name not in self._outlets:
-            stack = self._held[row.name].stack
-            near, other = stack.enter_context(veth_pair("ktnear", "ktother", mtu=9000))
-            self._programs.order("witness", Action.PASS)
-            stack.enter_context(attached(other, self._programs["witness"].fd, Mode.NATIVE))
-            self._outlets[row.name] = Outlet(near, stack.enter_context(Wire(other)))
-        outlet = self._outlets[row.name]
+        """The veth beside a device, made when it is first asked for; frames of any length go through. In on_bench.
+
+        Cards have one in common, as they are all in the first namespace.
+        """
+        held = self._held[row.name]
+        place = row.name if held.private else ""
+        if place not in self._outlets:
+            self._outlets[place] = self._make_outlet(held.stack if held.private else self._shared)
+        outlet = self._outlets[place]
         outlet.near.wait_until_up()
         outlet.wire.pending()
         return outlet
+
+    def _make_outlet(self, stack: contextlib.ExitStack) -> Outlet:
+        near, other = stack.enter_context(veth_pair("ktnear", "ktother", mtu=9000))
+        self._programs.order("witness", Action.PASS)
+        stack.enter_context(attached(other, self._programs["witness"].fd, Mode.NATIVE))
+        return Outlet(near, stack.enter_context(Wire(other)))
 
     def _make(self, row: Row) -> _Held:
         with contextlib.ExitStack() as outer:
@@ -92,5 +100,6 @@ class Rack:
                 held.stack.close()
 
     def close(self) -> None:
-        for held in list(self._held.values()):
-            self.discard(held.rig.row)
+        with self._shared:
+            for held in list(self._held.values()):
+                self.discard(held.rig.row)

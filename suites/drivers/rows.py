@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from drivers.programs import Action
 from net.features import Feature
 
 __all__ = ["ROWS", "Native", "Row"]
 
 _BASE = Feature.BASIC | Feature.REDIRECT
+_ALL = (Action.PASS, Action.DROP, Action.TX, Action.REDIRECT, Action.ABORTED)
+Counts = tuple[tuple[str, tuple[Action, ...]], ...]
 _NOTHING = Feature(0)
 _XMIT = Feature.NDO_XMIT | Feature.NDO_XMIT_SG
 
@@ -37,6 +40,10 @@ class Row:
     where it is done. frags_jumbo: whether a natively attached frags program is meant to get jumbo frames.
     features: advertised on the bench, without a program; with_program: added while the device has one (an ability that
     needs resources of its own).
+    own_fragments: the fragments that a native program sees are the driver's own, not those of a copied skb.
+    forgets_sent: why frames that XDP sent must not be on their way when a program goes, "" where they may.
+    counts, generic_counts: which actions' frames each counter of the interface counts, in native and generic mode; a
+    counter that is not named is not looked at.
     far_program: frames that XDP sends arrive only where the far end has a program itself.
     own_program: frames are redirected to it only while it has a program itself.
     """
@@ -52,6 +59,10 @@ class Row:
     frags_jumbo: bool = True
     features: Feature = _NOTHING
     with_program: Feature = _NOTHING
+    own_fragments: bool = False
+    forgets_sent: str = ""
+    counts: Counts = ()
+    generic_counts: Counts = (("rx_packets", _ALL), ("tx_packets", (Action.TX,)))
     far_program: bool = False
     own_program: bool = False
 
@@ -85,6 +96,7 @@ ROWS = (
         features=_BASE | Feature.RX_SG,
         with_program=_XMIT,
         own_program=True,
+        own_fragments=True,
     ),
     Row(
         "virtio_net-small",  # without mergeable receive buffers
@@ -105,6 +117,7 @@ ROWS = (
         plain_jumbo="EOPNOTSUPP",
         frags_jumbo=False,
         features=_BASE | Feature.NDO_XMIT,
+        forgets_sent="vmxnet3_xdp_set resets the device and forgets the frames in its transmit ring",
     ),
     Row("e1000", maker="card", card="e1000", driver="e1000", native=Native.NONE),
     Row("e1000e", maker="card", card="e1000e", driver="e1000e", native=Native.NONE),

@@ -55,11 +55,12 @@ def test_tx(rig: Rig, device: Row, mode: Mode, programs: Programs):
 def test_tx_of_many(rig: Rig, device: Row, mode: Mode, programs: Programs):
     """More frames than one poll handles and a bulk queue holds: each is sent back once."""
     bench = Bench(rig, mode, programs)
-    with bench.running("plain_a", Action.TX):
+    with bench.running("plain_a", Action.TX) as near:
         for first in range(0, 200, 40):
             frames = [ethernet(64 + number, start=number) for number in range(first, first + 40)]
             bench.send(frames, "plain_a")
             assert_same(rig.far.frames(40), frames, f"{bench.who}: frames sent back")
+        bench.assert_nothing_but(near, "plain_a", MARKER)
         assert not rig.far.pending(), f"{bench.who}: more frames were sent back than came"
 
 

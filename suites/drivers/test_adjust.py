@@ -12,9 +12,11 @@ from drivers.programs import Action, Programs, Target
 from drivers.rack import Outlet
 from drivers.rigs import Rig
 from drivers.rows import Row
+from net.wire import ethernet
 from net.xdp import Mode
 
 FRAMES = frames_of(100, 600)
+MARKER = ethernet(77, start=99)
 FILL = b"\xa5"
 # head, tail: as given to the helpers. Growth within the tailroom that a small buffer of any driver has.
 ADJUSTMENTS = ((-16, 0), (12, 0), (0, 8), (0, -20), (-32, 8), (26, -11), (-1, 1))
@@ -48,8 +50,9 @@ def test_adjusted_then_passed(rig: Rig, device: Row, mode: Mode, programs: Progr
 @over()
 def test_adjusted_then_sent_back(rig: Rig, device: Row, mode: Mode, programs: Programs):
     bench = Bench(rig, mode, programs)
-    with bench.running("plain_a", Action.TX):
+    with bench.running("plain_a", Action.TX) as near:
         _assert_adjusted(bench, Action.TX, rig.far.frames)
+        bench.assert_nothing_but(near, "plain_a", MARKER)
 
 
 @over()
