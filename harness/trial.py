@@ -25,17 +25,18 @@ from harness.build import (
 )
 from harness.build.model import Diagnostic
 from harness.build.store import build_key, entry, ready
+from harness.choice import choose
 from harness.compare import Comparison, compare
 from harness.coverage import Coverage, as_text, cover, uncompiled
 from harness.errors import KtrialError, MachineLost
-from harness.kconfig import Fragment, ResolvedConfig, enable, load_fragment, merge, resolve
+from harness.kconfig import Fragment, ResolvedConfig, enable, merge, resolve
 from harness.kconfig.configure import ALLNOCONFIG
 from harness.kselftest.guests import reader_part
 from harness.kselftest.proof import Proof
 from harness.kselftest.proving import prove
-from harness.kselftest.select import Selection, config_fragments, select
+from harness.kselftest.select import Selection
 from harness.kselftest.stage import Selftests, build_sides
-from harness.kunit import KUNIT, KunitTest, find_kunit_tests, kunit_fragment
+from harness.kunit import KUNIT
 from harness.locks import locked
 from harness.machine.accel import AcceleratorChoice, choose_accelerator
 from harness.passes import Bench, run_passes
@@ -45,7 +46,7 @@ from harness.record import atomic_write
 from harness.results import SideResults
 from harness.series import Series, as_mbox, read_series
 from harness.store import RunFolder, inputs_digest
-from harness.suites import PickedSuite, Suite, asked_suites, find_suites, load_suite, pick_suites
+from harness.suites import PickedSuite, Suite
 from harness.tree import (
     Applied,
     AppliedPatch,
@@ -151,21 +152,11 @@ class Trial:
     def _choose(self) -> None:
         """Which suites, and so which fragments."""
         assert self.applied is not None
-        asked = self.invocation
-        changed = self.applied.changed
-        self.picked = asked_suites(asked.suites) if asked.suites else pick_suites(find_suites(), changed)
-        for chosen in self._choosing:
-            self.selection = select(chosen.suite.asked, changed)
-        unit_tests = self._unit_tests()
+        choice = choose(self.invocation, self.applied, applied_repository(self._work("tree")))
+        self.picked, self.fragments, self.selection = choice.picked, choice.fragments, choice.selection
         for chosen in self.picked:
             self.observer.stage("suites", f"{chosen.suite.name}: {chosen.why}")
-        names = [name for chosen in self.picked for name in chosen.suite.fragments]
-        names += ["kselftest"] if self.selection.configured else []
-        given = [name if "/" not in name else str(Path(asked.cwd) / name) for name in asked.fragments]
-        self.fragments = tuple(load_fragment(name) for name in dict.fromkeys(["boot", *names, *given]))
-        self.fragments += (kunit_fragment(unit_tests),) if unit_tests else ()
-        self.fragments += config_fragments(applied_repository(self._work("tree")), self.applied.commit, self.selection)
-        self.toolchain = find_toolchain(asked.llvm)
+        self.toolchain = find_toolchain(self.invocation.llvm)
 
     def _configure(self) -> None:
         assert self.applied is not None
@@ -374,16 +365,6 @@ class Trial:
     def _choosing(self) -> tuple[PickedSuite, ...]:
         """The suite that chooses among programs of the kernel's tree, where it was picked."""
         return tuple(chosen for chosen in self.picked if chosen.suite.chooses)
-
-    def _unit_tests(self) -> tuple[KunitTest, ...]:
-        """KUnit tests to build in: those where the series works, if asked for or if it touches one of them."""
-        assert self.applied is not None
-        changed = self.applied.changed
-        tests = find_kunit_tests(applied_repository(self._work("tree")), self.applied.commit, changed)
-        touched = [test for test in tests if test.source in changed]
-        if touched and not self.invocation.suites:
-            self.picked = (*self.picked, PickedSuite(load_suite(KUNIT), f"touches {touched[0].source}"))
-        return tests if any(chosen.suite.name == KUNIT for chosen in self.picked) else ()
 
     def _build_selftests(self, hold: contextlib.ExitStack) -> None:
         """Each side's own, where any were picked."""
