@@ -29,6 +29,7 @@ MUTANTS = Path(__file__).resolve().parents[1] / "tests" / "mutants"
 # A line of the mail: why nothing can tell this kernel from the right one.
 _EQUIVALENT = "Equivalent: "
 _SUGGESTED = 40  # earlier killers that are tried first
+_ACCIDENTS = 3
 _NO_BOOT = "(the kernel does not boot)"
 
 
@@ -71,14 +72,22 @@ class Found:
 
 @dataclass(frozen=True)
 class State:
-    """What is known. good: tests that were seen to pass on base. bad: those that do not, and so prove nothing."""
+    """What is known. good: tests that were seen to pass on base. bad: those that do not, and so prove nothing.
+
+    sure: tests that failed twice on one mutant: what they say is no accident.
+    """
 
     found: dict[str, Found] = field(default_factory=dict)
+    sure: tuple[str, ...] = ()
     good: tuple[str, ...] = ()
     bad: tuple[str, ...] = ()
 
     def with_found(self, found: Found) -> State:
         return replace(self, found={**self.found, found.mutant: found})
+
+    def with_sure(self, found: Found) -> State:
+        caught = found.end is End.CAUGHT and found.by != _NO_BOOT
+        return replace(self, sure=tuple(dict.fromkeys((*self.sure, found.by)))) if caught else self
 
     def killers(self) -> tuple[str, ...]:
         """Tests that caught mutants, those that caught most first."""
@@ -143,17 +152,29 @@ def try_mutant(mutant: Mutant, state: State, run: RunFolder, suites: Sequence[st
         return replace(found, reason=error.summary)
     assert trial.patched_kernel is not None
     built = time.monotonic()
-    picked = tuple(chosen.suite for chosen in trial.picked)
-    suggested = state.killers()[:_SUGGESTED]
-    results = _run(picked, trial.patched_kernel.image, run.path / "tests", first=suggested, skip=state.bad)
-    found = replace(
-        found,
-        picked=tuple(suite.name for suite in picked),
-        build_seconds=built - began,
-        run_seconds=time.monotonic() - built,
-        run=len(results.results),
-    )
-    return _judged(found, mutant, results)
+    # The suites that need no network cards are the quick ones.
+    picked = sorted((chosen.suite for chosen in trial.picked), key=lambda suite: len(suite.devices))
+    found = replace(found, picked=tuple(suite.name for suite in picked), build_seconds=built - began)
+    return _tested(found, mutant, state, picked, trial.patched_kernel.image, run.path)
+
+
+def _tested(found: Found, mutant: Mutant, state: State, suites: Sequence[Suite], image: Path, folder: Path) -> Found:
+    """Run tests until one fails, and fails again: a mutant is not caught by an accident."""
+    began = time.monotonic()
+    accidents: tuple[str, ...] = ()
+    while True:
+        place = folder / f"tests-{len(accidents)}"
+        skip = (*state.bad, *accidents)
+        results = _run(suites, image, place / "all", first=state.killers()[:_SUGGESTED], skip=skip)
+        found = _judged(replace(found, run=found.run + len(results.results)), mutant, results)
+        if found.end is not End.CAUGHT or found.by in (*state.sure, _NO_BOOT):
+            break
+        of_killer = [suite for suite in suites if found.by.startswith(f"{suite.name}/")]
+        again = _run(of_killer, image, place / "again", only=(found.by,))
+        if any(result.outcome.bad for result in again.results) or len(accidents) == _ACCIDENTS:
+            break
+        accidents = (*accidents, found.by)
+    return replace(found, run_seconds=time.monotonic() - began)
 
 
 def _judged(found: Found, mutant: Mutant, results: SideResults) -> Found:
@@ -203,6 +224,6 @@ def _run(
         only=only,
         skip=skip,
         first=first,
-        arguments=() if only else ("-x",),
+        arguments=() if only is not None else ("-x",),
     )
     return run_sessions([session], find_splats)[0]

@@ -69,7 +69,7 @@ def _all(mutants: Sequence[Mutant], state: State, place: Path, suites: tuple[str
             found = try_mutant(mutant, state, run, suites, digest)
             remove_run(run)
             print(_line(found), flush=True)
-            state = state.with_found(found)
+            state = state.with_found(found).with_sure(found)
             record.save(place, state)
         state = _proven(state, mutants[0])
         record.save(place, state)
