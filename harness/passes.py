@@ -27,6 +27,9 @@ __all__ = ["Bench", "run_passes", "with_unrun"]
 
 # A guest that our machine lost is no evidence about anything; a machine that keeps losing them is to be told so.
 _MOST_LOSSES = 3
+# A kernel with every checker in it booted three to six times slower; its tests get their time in vm/ktrial_pytest.py.
+_CHECKED = "debug"
+_CHECKED_BOOT = 3.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Bench:
         """From the options of a run. objects: the suites' compiled BPF programs; the tools go beside them."""
         scale = 1.0 if accelerator is Accelerator.KVM else TCG_SCALE
         session = asked.session_deadline + 60 * asked.fuzz_minutes
+        boot = asked.boot_deadline * (_CHECKED_BOOT if _CHECKED in asked.fragments else 1.0)
         tools = build_tools(suites, objects.parent / "tools")
         devices = guest_devices(device for suite in suites for device in suite.devices)
         guest = GuestSpec(
@@ -60,7 +64,7 @@ class Bench:
             readable=(objects, tools),
             cpus=asked.cpus,
             memory_mib=asked.memory_mib,
-            deadlines=Deadlines(asked.boot_deadline, asked.test_deadline, session, scale),
+            deadlines=Deadlines(boot, asked.test_deadline, session, scale),
             env={
                 BPF_DIR_VARIABLE: str(objects),
                 TOOLS_DIR_VARIABLE: str(tools),
