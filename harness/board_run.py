@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from harness.errors import MachineLost, UsageError
 from harness.machine.board import Board, BoardSpec, board_of, probe
 from harness.machine.model import Deadlines
 from harness.machine.session import Session, run_sessions, warm
+from harness.native_tools import build_tools
 from harness.passes import with_unrun
 from harness.plan import Invocation, Observer
 from harness.results import SideResults
@@ -65,6 +67,7 @@ def run_on_board(
     observer.stage("board", f"{board.target}: {facts.machine}, Linux {facts.release}")
     objects = compile_objects(suites, run.path / "bpf")
     objects.mkdir(parents=True, exist_ok=True)
+    tools = build_tools(suites, run.path / "tools") if facts.machine == os.uname().machine else None
     root = suites[0].directory.parent
     folders = tuple(suite.directory for suite in suites)
     warm(root, folders)
@@ -72,7 +75,7 @@ def run_on_board(
     deadlines = Deadlines(boot=_BOOT, test=asked.test_deadline, session=asked.session_deadline)
     session = Session(
         side="board",
-        guest=BoardSpec(board, folder / "boots", root, objects, deadlines, wiring.env()),
+        guest=BoardSpec(board, folder / "boots", root, objects, deadlines, tools, wiring.env()),
         root=root,
         suites=folders,
         folder=folder,

@@ -80,6 +80,7 @@ def _start(folder: Path, words: list[str]) -> subprocess.Popen[bytes]:
         "KTRIAL_BOARD_PATH": brought,
         "KTRIAL_PLAN": str(folder / "plan.json"),
         "KTRIAL_BPF_DIR": str(folder / "bpf"),
+        "KTRIAL_TOOLS_DIR": str(folder / "tools"),
         "TMPDIR": str(folder / "tmp"),
         _OWN: str(folder),
     }

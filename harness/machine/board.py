@@ -82,9 +82,9 @@ class Board:
 class BoardSpec:
     """All that is needed to run a worker on a board.
 
-    boots: folder that gets one numbered folder for each connection. root: the suites' root; suites: their folders.
-    objects: the compiled BPF objects. env: variables of the worker. plan: what to run. Deadlines as for a guest; `boot`
-    is how long a board may be away after it went down.
+    boots: folder that gets one numbered folder for each connection. root: the suites' root. objects: the compiled BPF
+    objects. tools: programs built for it, None where it is of another architecture. env: variables of the worker.
+    plan: what to run. Deadlines as for a guest; `boot` is how long a board may be away after it went down.
     """
 
     board: Board
@@ -92,6 +92,7 @@ class BoardSpec:
     root: Path
     objects: Path
     deadlines: Deadlines
+    tools: Path | None = None
     env: dict[str, str] = field(default_factory=dict)
     plan: Path | None = None
 
@@ -198,8 +199,9 @@ def _add(out: tarfile.TarFile, name: str, data: bytes) -> None:
 
 def _files(spec: BoardSpec) -> Iterator[tuple[str, Path]]:
     """(name in the tar, file) of everything."""
-    for folder, path in (("vm", vm_dir()), ("suites", spec.root), ("bpf", spec.objects)):
-        yield from _tree(folder, path)
+    for folder, path in (("vm", vm_dir()), ("suites", spec.root), ("bpf", spec.objects), ("tools", spec.tools)):
+        if path is not None:
+            yield from _tree(folder, path)
     if spec.plan is not None:
         yield "plan.json", spec.plan
     for name in _BROUGHT:
