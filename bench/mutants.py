@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -20,16 +21,32 @@ from harness.plan import Invocation
 from harness.results import Outcome, SideResults
 from harness.splats import find_splats
 from harness.store import RunFolder
-from harness.suites import Suite, find_suites
+from harness.suites import Suite, find_suites, pick_suites
 from harness.trial import Trial
 
-__all__ = ["End", "Found", "Mutant", "State", "find_mutants", "holds_on_base", "suites_digest", "try_mutant"]
+__all__ = [
+    "SELFTESTS",
+    "End",
+    "Found",
+    "Mutant",
+    "State",
+    "find_mutants",
+    "holds_on_base",
+    "our_suites",
+    "suites_digest",
+    "try_mutant",
+    "try_selftests",
+]
+
+SELFTESTS = "kselftest"
 
 MUTANTS = Path(__file__).resolve().parents[1] / "tests" / "mutants"
 # A line of the mail: why nothing can tell this kernel from the right one.
 _EQUIVALENT = "Equivalent: "
 _SUGGESTED = 40  # earlier killers that are tried first
 _ACCIDENTS = 3
+_TOUCHED = re.compile(r"^\+\+\+ b/(\S+)", re.MULTILINE)
+_NO_TEST = "(the kernel log)"
 _NO_BOOT = "(the kernel does not boot)"
 
 
@@ -86,12 +103,13 @@ class State:
         return replace(self, found={**self.found, found.mutant: found})
 
     def with_sure(self, found: Found) -> State:
-        caught = found.end is End.CAUGHT and found.by != _NO_BOOT
+        caught = found.end is End.CAUGHT and not found.by.startswith("(")
         return replace(self, sure=tuple(dict.fromkeys((*self.sure, found.by)))) if caught else self
 
     def killers(self) -> tuple[str, ...]:
         """Tests that caught mutants, those that caught most first."""
-        counts = Counter(found.by for found in self.found.values() if found.end is End.CAUGHT and found.by != _NO_BOOT)
+        caught = (found.by for found in self.found.values() if found.end is End.CAUGHT)
+        counts = Counter(test for test in caught if not test.startswith("("))
         return tuple(test for test, _ in counts.most_common())
 
     def is_known(self, mutant: Mutant, suites: str) -> bool:
@@ -130,24 +148,58 @@ class _Build(Trial):
         pass
 
 
-def _built(mutant: Mutant, run: RunFolder, suites: Sequence[str]) -> Trial:
-    """Both kernels. All fragments on every trial, so that there is but one base kernel. Raises KtrialError."""
-    fragments = dict.fromkeys(name for suite in find_suites() for name in suite.fragments)
-    asked = Invocation(str(mutant.path), str(Path.cwd()), tree=TREE, suites=tuple(suites), fragments=tuple(fragments))
-    trial = _Build(run, asked)
+def our_suites() -> tuple[Suite, ...]:
+    """All but those that run programs of the kernel's tree."""
+    return tuple(suite for suite in find_suites() if not suite.chooses)
+
+
+def _asked(mutant: Mutant, suites: Iterable[str]) -> Invocation:
+    """All our fragments on every trial, so that there is but one base kernel."""
+    fragments = dict.fromkeys(name for suite in our_suites() for name in suite.fragments)
+    return Invocation(
+        str(mutant.path),
+        str(Path.cwd()),
+        tree=TREE,
+        suites=tuple(suites),
+        fragments=tuple(fragments),
+        accelerator="tcg",
+    )
+
+
+def _built(mutant: Mutant, run: RunFolder) -> Trial:
+    """Both kernels, and the suites of ours that the mutant's files pick. Raises KtrialError."""
+    touched = _TOUCHED.findall(mutant.path.read_text())
+    trial = _Build(run, _asked(mutant, (chosen.suite.name for chosen in pick_suites(our_suites(), touched))))
     trial.go()
     return trial
 
 
-def try_mutant(mutant: Mutant, state: State, run: RunFolder, suites: Sequence[str], digest: str) -> Found:
-    """Build a mutant and run tests on it until one fails that does not fail on base.
+def try_selftests(mutant: Mutant, run: RunFolder, digest: str) -> Found:
+    """A whole trial of a mutant with the kernel's own selftests, as its files pick them."""
+    began = time.monotonic()
+    found = Found(mutant.name, mutant.digest, digest, End.NOT_BUILT, picked=(SELFTESTS,))
+    trial = Trial(run, replace(_asked(mutant, (SELFTESTS,)), reruns=1))
+    try:
+        trial.go()
+    except KtrialError as error:
+        return replace(found, reason=error.summary, run_seconds=time.monotonic() - began)
+    found = replace(found, end=End.MISSED, run_seconds=time.monotonic() - began)
+    if trial.comparison is None or trial.results is None:
+        return found
+    blamed = (*trial.comparison.blamed, None)[0]
+    found = replace(found, run=len(trial.results[1].results))
+    if blamed is not None:
+        return replace(found, end=End.CAUGHT, by=blamed.test, reason=blamed.reason)
+    log = trial.comparison.blamed_log
+    return replace(found, end=End.CAUGHT, by=_NO_TEST, reason=log[0].splat.key) if log else found
 
-    suites: names of those to run; those that its files pick where none is given.
-    """
+
+def try_mutant(mutant: Mutant, state: State, run: RunFolder, digest: str) -> Found:
+    """Build a mutant and run our tests on it until one fails that does not fail on base."""
     began = time.monotonic()
     found = Found(mutant.name, mutant.digest, digest, End.NOT_BUILT)
     try:
-        trial = _built(mutant, run, suites)
+        trial = _built(mutant, run)
     except KtrialError as error:
         return replace(found, reason=error.summary)
     assert trial.patched_kernel is not None
@@ -192,7 +244,7 @@ def _judged(found: Found, mutant: Mutant, results: SideResults) -> Found:
 
 def holds_on_base(tests: Sequence[str], mutant: Mutant, run: RunFolder) -> State:
     """Which of some tests pass on base and which do not: only those that do prove anything."""
-    trial = _built(mutant, run, ())
+    trial = _built(mutant, run)
     assert trial.base_kernel is not None
     names = {test.partition("/")[0] for test in tests}
     suites = tuple(suite for suite in find_suites() if suite.name in names)

@@ -19,26 +19,35 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.mutants import End, Found, Mutant, State, find_mutants, holds_on_base, suites_digest, try_mutant
+from bench.mutants import (
+    SELFTESTS,
+    End,
+    Found,
+    Mutant,
+    State,
+    find_mutants,
+    holds_on_base,
+    our_suites,
+    suites_digest,
+    try_mutant,
+    try_selftests,
+)
 from harness import record
 from harness.places import cache_dir
 from harness.store import new_run, remove_run
-from harness.suites import find_suites
-
-_SELFTESTS = "kselftest"
+from harness.suites import load_suite
 
 
 def main() -> int:
     options = _options()
     mutants = find_mutants(options.names)
-    suites = (_SELFTESTS,) if options.selftests else ()
     place = options.state or cache_dir() / f"mutation{'-selftests' if options.selftests else ''}.json"
     state = record.load_if(place, State) or State()
     with tempfile.TemporaryDirectory(prefix="mutation-", dir=_folder(place)) as folder:
         os.environ["KTRIAL_RUNS"] = folder
         if options.again:
             state = replace(state, found={name: found for name, found in state.found.items() if _other(name, mutants)})
-        state = _all(mutants, state, place, suites)
+        state = _all(mutants, state, place, selftests=options.selftests)
     return _report([state.found[mutant.name] for mutant in mutants if mutant.name in state.found], len(mutants))
 
 
@@ -60,18 +69,18 @@ def _other(name: str, mutants: Sequence[Mutant]) -> bool:
     return all(mutant.name != name for mutant in mutants)
 
 
-def _all(mutants: Sequence[Mutant], state: State, place: Path, suites: tuple[str, ...]) -> State:
+def _all(mutants: Sequence[Mutant], state: State, place: Path, *, selftests: bool) -> State:
     """Try what is not known, then the tests that caught something on base, until nothing rests on a bad test."""
-    digest = suites_digest(suite for suite in find_suites() if (suite.name == _SELFTESTS) == bool(suites))
+    digest = suites_digest((load_suite(SELFTESTS),) if selftests else our_suites())
     while todo := [mutant for mutant in mutants if not state.is_known(mutant, digest)]:
         for mutant in todo:
             run = new_run(None, f"mutant-{mutant.name}")
-            found = try_mutant(mutant, state, run, suites, digest)
+            found = try_selftests(mutant, run, digest) if selftests else try_mutant(mutant, state, run, digest)
             remove_run(run)
             print(_line(found), flush=True)
             state = state.with_found(found).with_sure(found)
             record.save(place, state)
-        state = _proven(state, mutants[0])
+        state = state if selftests else _proven(state, mutants[0])
         record.save(place, state)
         if any(found.end is End.LOST for found in state.found.values()):
             break
