@@ -15,6 +15,7 @@ MUTANTS = sorted((Path(__file__).parent / "mutants").glob("*.patch"))
 # By the first word of a name; the others are found by xdp_multibuf.
 FOUND_BY = {
     "meta": "xdp_metadata",
+    "xsk": "af_xdp",
     **dict.fromkeys(("bonding", "netdevsim", "tun", "virtio", "vmxnet3"), "drivers"),
 }
 

@@ -75,6 +75,6 @@ def twin(private: Namespace, twin_pair: tuple[Link, Link]) -> Iterator[Ends]:
 
 @pytest.fixture
 def short_lived(private: Namespace) -> Iterator[Ends]:
-    """A veth of two queues of the test's own, that it may take down, change and remove."""
-    with private.entered(), queued_pair("ktmortal", "ktmfar", far_queues=2) as pair, ends_of(*pair) as ends:
+    """A veth of the test's own, that it may take down, change and remove."""
+    with private.entered(), queued_pair("ktmortal", "ktmfar") as pair, ends_of(*pair) as ends:
         yield ends

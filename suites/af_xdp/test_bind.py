@@ -7,7 +7,9 @@ net/xdp/xsk_buff_pool.c:xp_assign_dev.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import mmap
+import resource
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -101,6 +103,38 @@ def test_memory_of_which_a_part_is_not_there():
                 said = refusal(lambda xsk=xsk: xsk.register(umem, memory=memory))
                 assert said in ("ENOMEM", "EFAULT"), f"memory with a hole: {said or 'yes'}"
         wait_for(lambda: pinned_pages() <= before, "pages of refused umems to be let go")
+
+
+@contextlib.contextmanager
+def limited_memory(limit: int) -> Iterator[None]:
+    """This thread counts against RLIMIT_MEMLOCK (bytes): it lays down CAP_IPC_LOCK for as long as the block runs."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = struct.pack("=Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3
+    before = ctypes.create_string_buffer(24)
+    assert libc.capget(header, before) == 0
+    words = list(struct.unpack("=6I", before.raw))
+    words[0] &= ~(1 << 14)
+    old = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    try:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, old[1]))
+        assert libc.capset(header, struct.pack("=6I", *words)) == 0
+        yield
+    finally:
+        libc.capset(header, before.raw)
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, old)
+
+
+def test_memory_is_accounted():
+    """ENOBUFS above RLIMIT_MEMLOCK, and what was accounted is given back, over and over."""
+    pages = 512
+    with limited_memory(pages * mmap.PAGESIZE):
+        with Xsk() as xsk:
+            said = refusal(lambda: xsk.register(Umem(pages + 1, mmap.PAGESIZE)))
+            assert said == "ENOBUFS", f"{pages + 1} pages with a limit of {pages}: {said or 'accepted'}"
+        for _ in range(4):
+            with Xsk() as xsk:
+                whole = Umem(pages * 2 // 3, mmap.PAGESIZE)
+                wait_for(lambda xsk=xsk, whole=whole: refusal(lambda: xsk.register(whole)) == "", "room for a umem")
 
 
 def test_one_umem_a_socket():

@@ -73,7 +73,7 @@ def test_link_down_and_up(short_lived: Ends, steer: Steer, mode: Mode):
             for _ in range(4):
                 pump(xsk, 12)
                 short_lived.link.down()
-                assert xsk.kick() in ("ENETDOWN", "EOPNOTSUPP", "ENOBUFS"), "a kick on a link that is down"
+                assert xsk.kick() == "ENETDOWN", "a kick on a link that is down"
                 short_lived.link.up()
             pump(xsk, 12)
         is_complete(xsk)
@@ -86,7 +86,6 @@ def test_channels_change(short_lived: Ends, steer: Steer):
     with receiver(short_lived, steer, umem=UMEM) as xsk, traffic(short_lived.far, "-q0"):
         for count in (1, 2, 1, 2):
             pump(xsk, 12)
-            set_channels(short_lived.far, tx=1)
             set_channels(link, rx=count, tx=count)
             assert channels(link).rx == count
         pump(xsk, 12)

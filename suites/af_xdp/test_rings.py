@@ -245,7 +245,9 @@ def test_invalid_descriptor_is_counted_and_not_sent(veth: Ends, kind: str, bad: 
         known = [desc.address for desc in good]
         a, b, c = known
         assert back in (known, [a, bad.address, b, bad.address, bad.address, c]), f"{kind}: completed {back}"
-        assert xsk.statistics.tx_invalid_descs == 3, f"{kind} three times: {xsk.statistics}"
+        # Before 6.6 there was nothing wrong with a length of 0.
+        expected = (0, 3) if kind == "no-length" else (3,)
+        assert xsk.statistics.tx_invalid_descs in expected, f"{kind} three times: {xsk.statistics}"
         assert not veth.wire.pending()
 
 

@@ -85,5 +85,7 @@ def test_invalid_descriptor_is_counted_and_not_sent(veth: Ends, kind: str, bad: 
         back = collect_completed(xsk, least=1)
         assert len(veth.wire.frames(1)[0]) == 200
         assert back in ([1000], [bad.address, 1000]), f"{kind}: completed {back}"
-        assert xsk.statistics.tx_invalid_descs == 1, f"{kind}: {xsk.statistics}"
+        # Before 6.6 there was nothing wrong with a length of 0.
+        expected = (0, 1) if kind == "no-length" else (1,)
+        assert xsk.statistics.tx_invalid_descs in expected, f"{kind}: {xsk.statistics}"
         assert not veth.wire.pending()

@@ -6,6 +6,7 @@ Rules: net/xdp/xsk.c:xsk_poll, __xsk_sendmsg, __xsk_recvmsg, xsk_no_wakeup.
 from __future__ import annotations
 
 import select
+import socket
 
 from af_xdp.cases import kinds
 from af_xdp.lab import Ends, Steer, collect, receiver, sender
@@ -99,8 +100,11 @@ def test_poll_tells_room_to_send(veth: Ends):
         assert len(veth.wire.frames(8)) == 8
 
 
-def test_blocking_calls_are_refused(veth: Ends):
-    """sendto() and recvfrom() never sleep for frames: without MSG_DONTWAIT they say EOPNOTSUPP."""
+def test_calls_never_sleep(veth: Ends, steer: Steer):
+    """Without MSG_DONTWAIT they are refused; without the ring that they are for, too."""
     with sender(veth) as xsk:
-        for call in (lambda: xsk.socket.send(b""), lambda: xsk.socket.recv(0)):
-            assert refusal(call) == "EOPNOTSUPP", "without MSG_DONTWAIT"
+        assert refusal(lambda: xsk.socket.send(b"")) == "EOPNOTSUPP", "sendto() without MSG_DONTWAIT"
+        assert refusal(lambda: xsk.socket.recv(1, socket.MSG_DONTWAIT)) == "ENOBUFS", "recvfrom() without its ring"
+    with receiver(veth, steer) as xsk:
+        assert refusal(lambda: xsk.socket.recv(1)) == "EOPNOTSUPP", "recvfrom() without MSG_DONTWAIT"
+        assert xsk.kick() == "ENOBUFS", "sendto() without its ring"

@@ -65,9 +65,9 @@ static void set_timer(const struct run *run)
 
 	if (o->duration && over < due)
 		due = over;
-	due = due > now ? due - now : 1000;
-	timer.it_value.tv_sec = due / SECOND;
-	timer.it_value.tv_usec = due % SECOND / 1000 + 1;
+	due = (due > now ? due - now : 0) / 1000 + 1;
+	timer.it_value.tv_sec = due / 1000000;
+	timer.it_value.tv_usec = due % 1000000;
 	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
