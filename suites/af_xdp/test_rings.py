@@ -183,7 +183,7 @@ def test_sent_buffers_come_back_in_order(veth: Ends, size: int):
 
 def test_frame_may_lie_anywhere_in_its_chunk(veth: Ends):
     """The completion ring tells the address as it was sent, not the chunk."""
-    wanted = [Desc(0, 2048), Desc(2048 + 1, 100), Desc(2 * 2048 + 1948, 100), Desc(3 * 2048 + 77, 1500)]
+    wanted = [Desc(0, 2048), Desc(2048 + 2, 100), Desc(2 * 2048 + 1948, 100), Desc(3 * 2048 + 76, 1500)]
     wanted[0] = Desc(534, 1514)
     with sender(veth, umem=Umem(8, 2048)) as xsk:
         for number, desc in enumerate(wanted):
@@ -193,6 +193,15 @@ def test_frame_may_lie_anywhere_in_its_chunk(veth: Ends):
         for number, desc in enumerate(wanted):
             got = veth.wire.receive()
             assert not difference(got, ethernet(desc.length, start=number)), f"at {desc.address}"
+
+
+def test_odd_address_completes_as_it_was_sent(veth: Ends):
+    """No bit of an address is the kernel's to keep (xsk_destruct_skb)."""
+    with sender(veth, umem=Umem(8, 2048)) as xsk:
+        odd = [2048 + 1, 2 * 2048 + 333, 3 * 2048 + 7]
+        xsk.send([Desc(address, 100) for address in odd])
+        back = transmit(xsk, 3)
+        assert back == odd, f"sent {odd}, completed {back}"
 
 
 def test_full_completion_ring_stops_sending(veth: Ends):

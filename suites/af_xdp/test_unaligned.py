@@ -56,7 +56,7 @@ def test_fill_address_with_an_offset_is_its_base(veth: Ends, steer: Steer):
 
 def test_sent_from_anywhere(veth: Ends):
     """Across pages, with an offset in the address; it completes as it was sent."""
-    wanted = [Desc(3333, 1500), Desc(6000 | 256 << 48, 1000), Desc(UMEM.size - 60, 60), Desc(8190 | 5 << 48, 1514)]
+    wanted = [Desc(3334, 1500), Desc(6000 | 256 << 48, 1000), Desc(UMEM.size - 60, 60), Desc(8190 | 6 << 48, 1514)]
     with sender(veth, umem=UMEM) as xsk:
         for number, desc in enumerate(wanted):
             xsk.write(xsk.at(desc), ethernet(desc.length, start=number))

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from net.link import DEADLINE, Link
 
 __all__ = [
+    "AF_XDP",
     "CONTINUED",
     "HEADROOM",
     "METADATA",

@@ -2,6 +2,7 @@
 #include "umem.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -9,6 +10,8 @@
 #include <unistd.h>
 
 #include "failure.h"
+
+#define BIND_TRIES 200 /* a second */
 
 static void set(int fd, int option, const void *value, socklen_t length, const char *hint, const char *what)
 {
@@ -167,8 +170,14 @@ static void bind_socket(const struct socket *socket, int first_fd, const struct 
 		address.sxdp_flags = (o->zero_copy ? XDP_ZEROCOPY : 0) | (o->copy ? XDP_COPY : 0) |
 				     (o->need_wakeup ? XDP_USE_NEED_WAKEUP : 0) | (o->frags ? XDP_USE_SG : 0);
 	}
-	if (bind(socket->fd, (struct sockaddr *)&address, sizeof(address)))
+	/* The kernel takes the queue's last socket apart in the background: a queue that is busy may soon be free. */
+	for (int tries = 0; bind(socket->fd, (struct sockaddr *)&address, sizeof(address)); tries++) {
+		if (errno == EBUSY && tries < BIND_TRIES) {
+			poll(NULL, 0, 5);
+			continue;
+		}
 		refused(errno, bind_hint(errno, o), "binding to queue %u of %s", o->queue, o->interface);
+	}
 }
 
 static void set_busy_poll(int fd, __u32 budget)
