@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from report_samples import bare
+from rich.console import Console
 
 from harness.kselftest.proof import Proof, ProofKind, failing, proof_words, proofs
 from harness.machine.journal import collect, item_of
+from harness.report.terminal import render
 from harness.results import Outcome, SideResults, TestResult
 
 ITEM = "kselftest/test_kselftest.py::test[bpf:test_progs/tail]"
@@ -89,3 +94,13 @@ def test_a_journal_tells_subtests_beside_their_item(tmp_path):
         (ITEM, "passed", "", 2),
     ]
     assert item_of(results[0].test) == item_of(ITEM) == ITEM
+
+
+def test_the_report_tells_what_each_test_shows():
+    patched = side("patched", item="passed", a="passed", b="passed")
+    found = proofs(side("proof", item="passed", a="failed", b="passed"), None, patched)
+    out = io.StringIO()
+    render(bare(proofs=found), Console(file=out, width=100))
+    shown = " ".join(out.getvalue().split())
+    assert "the series' own selftests, on both kernels: 1 of 2 fail without the series" in shown
+    assert out.getvalue().index("proven") < out.getvalue().index("proves-nothing")

@@ -233,8 +233,9 @@ def _proofs(proofs: Sequence[Proof], console: Console, verbosity: Verbosity) -> 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False, padding=(0, 1))
     for title in ("shows", "test", "base", "patched"):
         table.add_column(title, overflow="fold")
-    shown = proofs if verbosity is Verbosity.VERBOSE else proofs[:_ROWS]
-    for proof in sorted(shown, key=lambda proof: list(ProofKind).index(proof.kind)):
+    ordered = sorted(proofs, key=lambda proof: list(ProofKind).index(proof.kind))
+    shown = ordered if verbosity is Verbosity.VERBOSE else ordered[:_ROWS]
+    for proof in shown:
         style = "green" if proof.kind is ProofKind.PROVEN else "red" if proof.kind is ProofKind.BROKEN else "yellow"
         name = safe.text(proof.test) + Text(" (new)" if proof.new else "", "dim")
         table.add_row(Text(proof.kind, style), name, str(proof.without or "-"), str(proof.with_series or "-"))
