@@ -17,6 +17,10 @@ __all__ = ["ROWS", "Native", "Row"]
 _BASE = Feature.BASIC | Feature.REDIRECT
 _ALL = (Action.PASS, Action.DROP, Action.TX, Action.REDIRECT, Action.ABORTED)
 Counts = tuple[tuple[str, tuple[Action, ...]], ...]
+_GONE = (Action.DROP, Action.ABORTED)
+_WHOLE: Counts = (("rx_packets", _ALL), ("tx_packets", (Action.TX,)))
+_WITHOUT_DROPS: Counts = (*_WHOLE, ("rx_dropped", ()), ("tx_dropped", ()))
+_WITH_DROPS: Counts = (*_WHOLE, ("rx_dropped", _GONE), ("tx_dropped", ()))
 _NOTHING = Feature(0)
 _XMIT = Feature.NDO_XMIT | Feature.NDO_XMIT_SG
 
@@ -40,6 +44,8 @@ class Row:
     where it is done. frags_jumbo: whether a natively attached frags program is meant to get jumbo frames.
     features: advertised on the bench, without a program; with_program: added while the device has one (an ability that
     needs resources of its own).
+    undecided: told or not without a program, as it happens (of what `with_program` says).
+    forgets_program: why an MTU or ring change and `ip link set down` must not be tried with a native program, or "".
     own_fragments: the fragments that a native program sees are the driver's own, not those of a copied skb.
     forgets_sent: why frames that XDP sent must not be on their way when a program goes, "" where they may.
     counts, generic_counts: which actions' frames each counter of the interface counts, in native and generic mode; a
@@ -59,10 +65,12 @@ class Row:
     frags_jumbo: bool = True
     features: Feature = _NOTHING
     with_program: Feature = _NOTHING
+    undecided: Feature = _NOTHING
+    forgets_program: str = ""
     own_fragments: bool = False
     forgets_sent: str = ""
-    counts: Counts = ()
-    generic_counts: Counts = (("rx_packets", _ALL), ("tx_packets", (Action.TX,)))
+    counts: Counts = _WHOLE
+    generic_counts: Counts = _WHOLE
     far_program: bool = False
     own_program: bool = False
 
@@ -84,6 +92,7 @@ ROWS = (
         driver="veth",
         plain_jumbo="ERANGE",
         raise_mtu="EINVAL",
+        counts=_WITHOUT_DROPS,
         features=_BASE | Feature.RX_SG | _XMIT,
         far_program=True,
     ),
@@ -93,6 +102,7 @@ ROWS = (
         card="virtio_net",
         driver="virtio_net",
         plain_jumbo="EINVAL",
+        counts=_WITH_DROPS,
         features=_BASE | Feature.RX_SG,
         with_program=_XMIT,
         own_program=True,
@@ -105,6 +115,7 @@ ROWS = (
         driver="virtio_net",
         jumbo=1500,
         plain_jumbo="EINVAL",
+        counts=_WITH_DROPS,
         features=_BASE,
         with_program=_XMIT,
         own_program=True,
@@ -114,20 +125,36 @@ ROWS = (
         maker="card",
         card="vmxnet3",
         driver="vmxnet3",
+        jumbo=1500,
         plain_jumbo="EOPNOTSUPP",
         frags_jumbo=False,
-        features=_BASE | Feature.NDO_XMIT,
+        features=_BASE,
+        with_program=Feature.NDO_XMIT,
+        undecided=Feature.NDO_XMIT,  # set when the device is found, cleared when the first program goes
+        own_program=True,
+        forgets_program="vmxnet3_rq_destroy_all forgets the program, and its reference, at each of these",
         forgets_sent="vmxnet3_xdp_set resets the device and forgets the frames in its transmit ring",
     ),
     Row("e1000", maker="card", card="e1000", driver="e1000", native=Native.NONE),
     Row("e1000e", maker="card", card="e1000e", driver="e1000e", native=Native.NONE),
     Row("igb", maker="card", card="igb", driver="igb", frags_jumbo=True, features=_BASE | Feature.NDO_XMIT),
-    Row("tap", maker="tap", driver="tun", features=_BASE | Feature.NDO_XMIT),
+    Row(
+        "tap",
+        maker="tap",
+        driver="tun",
+        counts=(
+            ("rx_packets", (Action.PASS, Action.TX, Action.REDIRECT)),
+            ("tx_packets", (Action.TX,)),
+            ("rx_dropped", _GONE),
+        ),
+        features=_BASE | Feature.NDO_XMIT,
+    ),
     Row(
         "netdevsim",
         maker="netdevsim",
         driver="netdevsim",
         native=Native.STORED,
+        generic_counts=(("tx_packets", (Action.TX,)),),  # it counts no frames that come in
         plain_jumbo="EINVAL",
         raise_mtu="EBUSY",
         frags_jumbo=False,
@@ -139,6 +166,7 @@ ROWS = (
         driver="bonding",
         plain_jumbo="ERANGE",
         raise_mtu="EINVAL",
+        counts=_WITHOUT_DROPS,
         features=_BASE | Feature.RX_SG | _XMIT,
         far_program=True,
     ),

@@ -34,12 +34,22 @@ def _assert_works(bench: Bench, near: Wire, name: str) -> None:
     assert_same(near.frames(len(AFTER)), AFTER, f"{bench.who}: frames after the change")
 
 
-def _drain(bench: Bench, near: Wire, flow: Traffic) -> list[int]:
-    """The numbers of what was passed, once the last frame on the way has come: the count stands still."""
+def _skip_if_forgotten(bench: Bench) -> None:
+    if bench.mode is Mode.NATIVE and bench.rig.row.forgets_program:
+        pytest.skip(bench.rig.row.forgets_program)
+
+
+def _drain(bench: Bench, near: Wire, flow: Traffic, *, ordered: bool = True) -> list[int]:
+    """The numbers of what was passed, up to a frame that is sent after all of them."""
     received: list[bytes] = near.pending()
     bench.rig.far.send(AFTER[0])
     wait_for(lambda: AFTER[0] in received or received.extend(near.pending()), f"{bench.who}: a frame after the traffic")
-    return flow.assert_intact([frame for frame in received if frame != AFTER[0]], bench.who)
+    return flow.assert_intact([frame for frame in received if frame != AFTER[0]], bench.who, ordered=ordered)
+
+
+def _drain_after_reset(bench: Bench, near: Wire, flow: Traffic) -> None:
+    """As `_drain`; QEMU keeps frames for a card that is being reset, and delivers them after the next that comes."""
+    _drain(bench, near, flow, ordered=not bench.rig.row.card)
 
 
 @over()
@@ -99,6 +109,7 @@ def test_detach_while_sending_back(rig: Rig, device: Row, mode: Mode, programs: 
 def test_link_down_and_up(rig: Rig, device: Row, mode: Mode, programs: Programs):
     """The program stays, and runs again."""
     bench = Bench(rig, mode, programs)
+    _skip_if_forgotten(bench)
     with bench.running("plain_a", Action.PASS) as near:
         with traffic(rig.far) as flow:
             for _ in range(2):
@@ -108,7 +119,7 @@ def test_link_down_and_up(rig: Rig, device: Row, mode: Mode, programs: Programs)
                 rig.link.wait_until_up()
                 flow.wait_for_more()
         assert rig.link.state.xdp_mode == mode.reported, f"{bench.who}: the program is gone after down and up"
-        _drain(bench, near, flow)
+        _drain_after_reset(bench, near, flow)
         _assert_works(bench, near, "plain_a")
 
 
@@ -116,6 +127,7 @@ def test_link_down_and_up(rig: Rig, device: Row, mode: Mode, programs: Programs)
 def test_mtu_changes(rig: Rig, device: Row, mode: Mode, programs: Programs):
     """Up and down within what a program without frags may have."""
     bench = Bench(rig, mode, programs)
+    _skip_if_forgotten(bench)
     with bench.running("plain_a", Action.PASS) as near:
         with traffic(rig.far) as flow:
             for mtu in (1800, 1500, 2000, 1500):
@@ -123,7 +135,7 @@ def test_mtu_changes(rig: Rig, device: Row, mode: Mode, programs: Programs):
                 rig.link.set_mtu(mtu)
                 rig.link.wait_until_up()
                 assert rig.link.state.mtu == mtu
-        _drain(bench, near, flow)
+        _drain_after_reset(bench, near, flow)
         assert rig.link.state.xdp_mode == mode.reported
         _assert_works(bench, near, "plain_a")
 
@@ -131,6 +143,7 @@ def test_mtu_changes(rig: Rig, device: Row, mode: Mode, programs: Programs):
 @over()
 def test_ring_sizes(rig: Rig, device: Row, mode: Mode, programs: Programs):
     bench = Bench(rig, mode, programs)
+    _skip_if_forgotten(bench)
     try:
         before = rings(rig.link)
         set_rings(rig.link, rx=before.rx)
@@ -146,7 +159,7 @@ def test_ring_sizes(rig: Rig, device: Row, mode: Mode, programs: Programs):
                 rig.link.wait_until_up()
                 assert rings(rig.link).rx == size
                 flow.wait_for_more()
-        _drain(bench, near, flow)
+        _drain_after_reset(bench, near, flow)
         _assert_works(bench, near, "plain_a")
 
 

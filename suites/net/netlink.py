@@ -33,6 +33,8 @@ class NetlinkError(OSError):
     @property
     def name(self) -> str:
         """The errno's name, `EINVAL`."""
+        if self.errno == errno.EOPNOTSUPP:  # Linux has one number for it and ENOTSUP
+            return "EOPNOTSUPP"
         return errno.errorcode.get(self.errno or 0, str(self.errno))
 
 

@@ -93,7 +93,12 @@ class Wire:
             ready, _, _ = select.select([self.socket], [], [], max(0.0, end - time.monotonic()))
             if not ready:
                 return None
-            frame, address = self.socket.recvfrom(1 << 17)
+            try:
+                frame, address = self.socket.recvfrom(1 << 17)
+            except OSError as error:
+                if error.errno != errno.ENETDOWN:  # told once after the device was down; the socket goes on
+                    raise
+                continue
             if address[2] != _OUTGOING:
                 return frame
 
@@ -107,6 +112,14 @@ class Wire:
                 pytest.fail(f"{count} frames on {self.link.name}: {len(got)} came within {deadline:.0f} s", False)
             got.append(frame)
         return got
+
+    def receive_until(self, frame: bytes, deadline: float) -> bool:
+        """Take what comes in until this very frame; False where it does not come in time."""
+        end = time.monotonic() + deadline
+        while (got := self.receive_or_none(max(0.0, end - time.monotonic()))) is not None:
+            if got == frame:
+                return True
+        return False
 
     def pending(self, wanted: Callable[[bytes], bool] = lambda _: True) -> list[bytes]:
         """What has come in and was not taken yet, without waiting."""
