@@ -1,6 +1,6 @@
 """Runs on a board, started through ssh: the worker that tests, and the kernel's log beside it.
 
-    python3 -u FOLDER/vm/board_agent.py FOLDER -u -c BOOTSTRAP
+    FOLDER/vm/board_agent.py FOLDER -u -c BOOTSTRAP      (by harness/machine/board.py's loader, in its own process)
 
 Standard input and output are the worker's (execnet's bytes). Standard error gets every line of the kernel's log, so
 that the host watches a board as it watches a guest's console. When the worker ends, or the connection does, all that

@@ -54,7 +54,7 @@ print(json.dumps({"python": sys.version_info[:2], "user": os.getuid(), "machine"
 """
 # Reads its length, 16 digits, and then as much of a tar; whatever comes after is for the worker.
 _LOADER = """\
-import io, os, sys, tarfile, tempfile
+import io, os, runpy, sys, tarfile, tempfile
 def take(count):
     data = bytearray()
     while len(data) < count:
@@ -66,7 +66,8 @@ def take(count):
 tar = take(int(take(16)))
 folder = tempfile.mkdtemp(prefix="ktrial-")
 tarfile.open(fileobj=io.BytesIO(tar)).extractall(folder)
-os.execv(sys.executable, [sys.executable, "-u", folder + "/vm/board_agent.py", folder, *sys.argv[1:]])
+sys.argv = [folder + "/vm/board_agent.py", folder, *sys.argv[1:]]
+runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
