@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.bpf_objects import place
 from harness.command import Command, CommandFailed, Jail, run
-from harness.errors import ToolchainError
+from harness.errors import ToolchainError, UsageError
 from harness.places import cache_dir, vm_dir
 from harness.suites import Suite
 
@@ -31,12 +31,15 @@ def build_tools(suites: Iterable[Suite], out: Path, *, cache: Path | None = None
     """Put every tool that the suites name at `out`/NAME; gives `out`, the value for KTRIAL_TOOLS_DIR.
 
     Programs are kept in `cache` (the cache's `tools` folder) under the digest of all that goes into them. Raises
-    ToolchainError: a compiler or a header is missing, or the source does not compile. out: made, also when empty.
+    ToolchainError: no compiler, no header, a source that does not compile; UsageError: there is no such tool.
+    out: made, also when empty.
     """
     cache = cache or cache_dir() / "tools"
     out.mkdir(parents=True, exist_ok=True)
     for name in sorted({tool for suite in suites for tool in suite.tools}):
         source = vm_dir() / name
+        if not (source / "Makefile").is_file():
+            raise UsageError(f"a suite names the tool {name!r}, and there is none in {vm_dir()}")
         kept = cache / _digest(source) / name
         if not kept.is_file():
             _build(source, kept, log)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ToolchainError
+from harness.errors import ToolchainError, UsageError
 from harness.native_tools import build_tools
 from harness.suites import Suite, find_suites
 
@@ -51,6 +51,11 @@ def test_a_source_that_does_not_compile_is_told_with_its_error(tmp_path, monkeyp
     with pytest.raises(ToolchainError, match="does not build") as caught:
         build_tools([Suite("one", "", tmp_path, tools=("broken",))], tmp_path / "out", cache=tmp_path / "cache")
     assert "error:" in caught.value.detail
+
+
+def test_a_tool_that_is_not_there_is_the_suite_s_fault(tmp_path):
+    with pytest.raises(UsageError, match="the tool 'nosuch'"):
+        build_tools([Suite("one", "", tmp_path, tools=("nosuch",))], tmp_path / "out", cache=tmp_path / "cache")
 
 
 def test_help_lists_every_letter_of_the_sample(xdpsock):

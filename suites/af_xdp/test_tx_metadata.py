@@ -167,7 +167,7 @@ def test_request_that_makes_no_sense(veth: Ends, kind: str, flags: int, words: b
 
 
 def test_refused_frame_completes_once(veth: Ends):
-    """It stays in the ring, and goes once its request makes sense: one frame, one completion (xsk_build_skb: free_err)."""
+    """It stays in the ring until its request makes sense: one frame, one completion (xsk_build_skb: free_err)."""
     with sender(veth, umem=UMEM) as xsk:
         descs = [put(xsk, LENGTH, ethernet(100), 1 << 40), put(xsk, 2048 + LENGTH, ethernet(101), 0)]
         xsk.send(descs)
