@@ -18,7 +18,7 @@ from harness.places import cache_dir
 __all__ = ["CacheEntry", "entries", "prune"]
 
 # The folders of the cache that hold one entry a name; everything else there is somebody's passing business.
-KINDS = ("builds", "sources", "patched", "trees", "configs", "bpf", "kselftest")
+KINDS = ("builds", "sources", "patched", "trees", "configs", "bpf", "tools", "kselftest")
 CCACHE = "ccache"
 LOCK = ".lock"
 # Beside a patched source, the tree that it holds (see `harness.tree.source`); it goes before the source does.
