@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 from af_xdp.lab import Ends, Steer, collect, collect_completed, receiver, sender, transmit
 from af_xdp.test_bind import ready, refusal
+from af_xdp.xdpsock import stamped, started
 from af_xdp.xsk import CONTINUED, HEADROOM, Bind, Desc, Umem, Xsk
 from net.link import wait_for
 from net.wire import difference, ethernet
@@ -245,3 +246,24 @@ def test_an_invalid_buffer_drops_the_whole_frame(jumbo: Ends, where: str):
         assert back in (known, known[-1:], known[at:]), f"{where} buffer invalid: completed {back}"
         assert xsk.statistics.tx_invalid_descs >= 1
         assert not jumbo.wire.pending()
+
+
+@MODES
+def test_forwarded_by_an_application(jumbo: Ends, mode: Mode):
+    """xdpsock -l -F: frames of one and of several buffers come back whole, and so does every buffer."""
+    sizes = (60, 9000, ROOM, ROOM + 1, 1514, 5000, 2 * ROOM, 9014)
+    frames = [stamped(number, sizes[number % len(sizes)]) for number in range(32)]
+    how = ("-S",) if mode is Mode.GENERIC else ("-N", "-c")
+    with started(jumbo.link, "-l", "-p", "-F", "-f2048", "--verify", f"-C{len(frames)}", *how) as running:
+        for frame in frames:
+            jumbo.wire.send(frame)
+        told = running.summary()
+        back = jumbo.wire.frames(len(frames))
+    assert told["verify"]["checked"] == len(frames), told["verify"]
+    buffers = sum(-(-len(frame) // ROOM) for frame in frames)
+    assert (told["rx"]["buffers"], told["tx"]["buffers"]) == (buffers, buffers)
+    assert told["buffers"]["tx_returned"] == buffers, f"buffers: {told['buffers']}"
+    assert told["buffers"]["fill_held"] == 0, f"buffers: {told['buffers']}"
+    for number, (got, sent) in enumerate(zip(back, frames, strict=True)):
+        wanted = sent[6:12] + sent[:6] + sent[12:]
+        assert not difference(got, wanted), f"frame {number}: {difference(got, wanted)}"

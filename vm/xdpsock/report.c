@@ -286,7 +286,8 @@ int report_summary(const struct run *run)
 	if (run->options->json) {
 		summary_json(run, status);
 	} else {
-		report_interval(run, run->ended - run->reported);
+		if (run->ended - run->reported > SECOND / 100)
+			report_interval(run, run->ended - run->reported);
 		summary_words(run);
 	}
 	return status;

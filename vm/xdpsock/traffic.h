@@ -8,6 +8,7 @@
 #include "umem.h"
 
 struct cycle {
+	__u64 due;                          /* nanoseconds of --clock */
 	__u64 count, lateness, least, most; /* nanoseconds after the time a batch was due */
 };
 

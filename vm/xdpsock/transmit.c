@@ -68,15 +68,17 @@ static void wait_for_cycle(struct run *run)
 {
 	const struct options *o = run->options;
 	struct cycle *c = &run->cycle;
-	const __u64 due = run->began + ++c->count * o->cycle_us * 1000;
-	const struct timespec at = { due / SECOND, due % SECOND };
+	struct timespec at;
 	__u64 now, late;
 
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+	c->due = (c->due ? c->due : nanoseconds(o->clock)) + o->cycle_us * 1000ULL;
+	at = (struct timespec){ c->due / SECOND, c->due % SECOND };
+	while (clock_nanosleep(o->clock, TIMER_ABSTIME, &at, NULL) == EINTR)
 		if (run_over(run))
 			return;
-	now = nanoseconds(CLOCK_MONOTONIC);
-	late = now > due ? now - due : 0;
+	now = nanoseconds(o->clock);
+	late = now > c->due ? now - c->due : 0;
+	c->count++;
 	c->lateness += late;
 	c->least = c->count == 1 || late < c->least ? late : c->least;
 	c->most = late > c->most ? late : c->most;
