@@ -24,6 +24,7 @@ _SOURCE_DIR = Path("/ktrial/tool")
 _OUTPUT_DIR = Path("/ktrial/out")
 _HEADERS = ("xdp/xsk.h", "linux/if_xdp.h", "linux/bpf.h", "bpf/bpf.h", "bpf/libbpf.h", "bpf/bpf_helpers.h")
 _COMPILERS = ("gcc", "clang")
+_SOURCES = (".c", ".h", ".S")
 _DEADLINE = 120.0
 
 
@@ -51,7 +52,7 @@ def _digest(source: Path) -> str:
     """Of the source's files, the headers it includes and the compilers."""
     digest = hashlib.sha256()
     headers = (Path("/usr/include") / name for name in _HEADERS)
-    for file in (*sorted(path for path in source.iterdir() if path.is_file()), *headers):
+    for file in (*sorted(path for path in source.iterdir() if path.suffix in _SOURCES), source / "Makefile", *headers):
         digest.update(f"{file.name}\0".encode())
         if file.is_file():
             digest.update(hashlib.sha256(file.read_bytes()).digest())
