@@ -37,11 +37,13 @@ def rack(programs: Programs) -> Iterator[Rack]:
 @pytest.fixture
 def rig(device: Row, rack: Rack, request: pytest.FixtureRequest) -> Iterator[Rig]:
     """The device of a test's `device` parameter, up, MTU 1500; a new one after a test that failed."""
+    ready = False
     try:
-        with rack.on_bench(device) as ready:
-            yield ready
+        with rack.on_bench(device) as made:
+            ready = True
+            yield made
     finally:
-        if request.node.stash.get(_FAILED, False):
+        if not ready or request.node.stash.get(_FAILED, False):
             rack.discard(device)
 
 

@@ -118,9 +118,16 @@ def test_bond_advertises_what_all_its_ports_do(rig: Rig, device: Row):
     """Without ports it advertises nothing (bond_xdp_set_features)."""
     told = _told(rig.link)
     assert told & Feature.BASIC
-    for port in rig.ports:
-        port.enslave(None)
-    assert _told(rig.link) == Feature(0), f"a bond without ports advertises {_told(rig.link)!r}"
+    try:
+        for port in rig.ports:
+            port.enslave(None)
+        assert _told(rig.link) == Feature(0), f"a bond without ports advertises {_told(rig.link)!r}"
+    finally:
+        for port in rig.ports:
+            port.down()
+            port.enslave(rig.link)
+            port.up()
+    assert _told(rig.link) == told, f"a bond with its ports again advertises {_told(rig.link)!r}"
 
 
 @on_devices(lambda row: row.maker == "veth")

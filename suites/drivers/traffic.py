@@ -58,7 +58,7 @@ class Traffic:
         wait_for(lambda: self.sent >= wanted, f"{frames} more frames sent")
 
     def assert_intact(self, received: Iterable[bytes], what: str, *, ordered: bool = True) -> list[int]:
-        """Each frame is one that was sent, whole, and none came twice or (ordered) out of order; gives their numbers."""
+        """Each frame is one that was sent, whole, none came twice, nor (ordered) out of order; gives their numbers."""
         numbers: list[int] = []
         for frame in received:
             (number,) = struct.unpack_from("!I", frame, 14)
