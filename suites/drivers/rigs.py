@@ -110,7 +110,7 @@ def _flush(sender: Link, receiver: Link) -> None:
 
     It delivers such frames after the next that comes (qemu_net_queue_send), so the second one is the last.
     """
-    with Wire(receiver, _FLUSH_TYPE, promiscuous=True) as hear, Wire(sender, 0) as say:
+    with Wire(receiver, _FLUSH_TYPE) as hear, Wire(sender, 0) as say:
         end = time.monotonic() + DEADLINE
         for number in (b"first", b"second"):
             frame = ethernet(60, kind=_FLUSH_TYPE) + number
@@ -149,12 +149,16 @@ def _veth(row: Row) -> Iterator[Rig]:
 
 @contextlib.contextmanager
 def _card(row: Row) -> Iterator[Rig]:
-    """Cards stay up between tests: looking for a carrier takes some of them seconds."""
+    """Cards stay up between tests: looking for a carrier takes some of them seconds.
+
+    No promiscuous sockets: at each change of its receive filter QEMU's e1000 holds frames back for a second, and
+    gives them out of order. The tests' frames are broadcast.
+    """
     link, peer = card_pair(row.card)
     for one in (link, peer):
         if not one.state.up:
             one.up()
-    with tuned(link), tuned(peer), Wire(peer, promiscuous=True) as far:
+    with tuned(link), tuned(peer), Wire(peer) as far:
         for one in (link, peer):
             one.wait_until_up()
         far.pending()
