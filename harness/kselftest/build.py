@@ -154,13 +154,16 @@ def _make_all(maker: Maker, wanted: Wanted, say: Callable[[str], None]) -> tuple
     for collection, group in groupby(chosen, key=lambda program: program.collection):
         programs = tuple(group)
         made += build_bpf(maker, programs, chooser.tests) if collection == "bpf" else _plain(maker, programs)
-    compiler = _clang().replace("Debian ", "").partition("-")[0].replace(" version ", " ")
-    return tuple(_worded(program, compiler) for program in made)
+    clang = _clang().replace("Debian ", "").partition("-")[0].replace(" version ", " ")
+    return tuple(_worded(program, clang) for program in made)
 
 
-def _worded(program: Program, compiler: str) -> Program:
+def _worded(program: Program, clang: str) -> Program:
+    """The reason with the compiler that it is about: what this clang does not know is the commonest of all."""
     if not program.unbuildable:
         return program
+    target = program.unbuildable.partition(":")[0]
+    compiler = clang if target.endswith((".bpf.o", "skel.h")) else "the compilers"
     return replace(program, unbuildable=f"cannot be built with {compiler} here: {program.unbuildable}")
 
 
