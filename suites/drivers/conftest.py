@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from drivers.programs import Programs
 from drivers.rack import Outlet, Rack
 from drivers.rigs import Rig
 from drivers.rows import Row
+from net.xdp import Mode
 
 _FAILED = pytest.StashKey[bool]()
 
@@ -45,6 +47,22 @@ def rig(device: Row, rack: Rack, request: pytest.FixtureRequest) -> Iterator[Rig
     finally:
         if not ready or request.node.stash.get(_FAILED, False):
             rack.discard(device)
+
+
+@functools.cache
+def _has_function(name: str) -> bool:
+    with open("/proc/kallsyms", encoding="ascii") as file:  # noqa: PTH123 - pathlib is slow here
+        return any(line.split()[2] == name for line in file)
+
+
+@pytest.fixture(autouse=True)
+def needs_native(request: pytest.FixtureRequest) -> None:
+    """Skip what needs native XDP where this kernel's driver does not have it yet."""
+    parameters = request.node.callspec.params
+    row: Row = parameters["device"]
+    native = parameters.get("mode", Mode.NATIVE) is Mode.NATIVE
+    if native and row.native_symbol and not _has_function(row.native_symbol):
+        pytest.skip(f"this kernel's {row.driver} has no native XDP ({row.native_symbol})")
 
 
 @pytest.fixture

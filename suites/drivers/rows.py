@@ -39,6 +39,7 @@ class Row:
 
     name: in test ids. maker: which function of `rigs.py` makes it. card: the manifest's word, for QEMU's cards.
     driver: as `ethtool -i` says. native: as above.
+    native_symbol: the driver's function that a kernel has if its driver has native XDP; "" where every kernel's has.
     jumbo: largest MTU the device itself can carry here. plain_jumbo: errno of attaching a program without frags support
     natively at MTU 9000, "" where the driver takes it. raise_mtu: errno of raising the MTU over such a program, ""
     where it is done. frags_jumbo: whether a natively attached frags program is meant to get jumbo frames.
@@ -59,6 +60,7 @@ class Row:
     driver: str
     card: str = ""
     native: Native = Native.RUNS
+    native_symbol: str = ""
     jumbo: int = 9000
     plain_jumbo: str = ""
     raise_mtu: str = ""
@@ -125,6 +127,7 @@ ROWS = (
         maker="card",
         card="vmxnet3",
         driver="vmxnet3",
+        native_symbol="vmxnet3_xdp",
         jumbo=1500,
         plain_jumbo="EOPNOTSUPP",
         frags_jumbo=False,
