@@ -30,6 +30,8 @@ _MOST_LOSSES = 3
 # A kernel with every checker in it booted three to six times slower; its tests get their time in vm/ktrial_pytest.py.
 _CHECKED = "debug"
 _CHECKED_BOOT = 3.0
+# KASAN reports but the first mistake of a boot otherwise, and the tests after it look well (mm/kasan/report.c).
+_CHECKED_ARGS = ("kasan_multi_shot",)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class Bench:
         """From the options of a run. objects: the suites' compiled BPF programs; the tools go beside them."""
         scale = 1.0 if accelerator is Accelerator.KVM else TCG_SCALE
         session = asked.session_deadline + 60 * asked.fuzz_minutes
-        boot = asked.boot_deadline * (_CHECKED_BOOT if _CHECKED in asked.fragments else 1.0)
+        checked = _CHECKED in asked.fragments
+        boot = asked.boot_deadline * (_CHECKED_BOOT if checked else 1.0)
         tools = build_tools(suites, objects.parent / "tools")
         devices = guest_devices(device for suite in suites for device in suite.devices)
         guest = GuestSpec(
@@ -71,6 +74,7 @@ class Bench:
                 **devices.env,
                 **fuzzing(asked.fuzz_minutes, asked.fuzz_seed),
             },
+            kernel_args=_CHECKED_ARGS if checked else (),
             qemu_args=devices.qemu_args,
         )
         arguments = ("-k", asked.keyword) if asked.keyword else ()
