@@ -7,6 +7,7 @@ they win over the Makefile's own. A test whose programs this clang cannot compil
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,7 +58,8 @@ class _Build:
     def prune(self, wanted: Sequence[Program]) -> None:
         """Take the tests and programs out of the tree that none of the wanted ones is made from."""
         files = {path for program in wanted for path in program.sources}
-        self.sources = tuple(each for each in self.sources if f"{_FOLDER}/prog_tests/{each.file}" in files)
+        own = (each for each in self.tests.sources if f"{_FOLDER}/prog_tests/{each.file}" in files)
+        self.sources = self.tests.with_companions(own)
         kept = {each.file for each in self.sources}
         programs = self._programs(wanted)
         for file in (self.tests.folder / "prog_tests").glob("*.c"):
@@ -110,11 +112,13 @@ class _Build:
 
     def reason(self, program: Program, broken: Iterable[Broken]) -> str:
         """Which of the broken targets this program is made from, and why that broke; "" where none."""
-        made = {Path(path).name.removesuffix(".c") for path in program.sources}
+        files = {Path(path).name for path in program.sources}
+        made = {name.removesuffix(".c") for name in files}
         made |= {target for target in program.targets if not target.startswith(_RUNNER)}
         for each in broken:
             stem = each.name.split(".")[0]
-            if stem in made or each.name in made:
+            linked = re.search(r"prog_tests/([\w-]+\.c):", each.why) if each.name.startswith(_RUNNER) else None
+            if stem in made or each.name in made or (linked and linked[1] in files):
                 return f"{each.name}: {each.why}"
         return ""
 

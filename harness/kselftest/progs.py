@@ -8,6 +8,7 @@ made from progs/NAME.c; a linked skeleton from several (`NAME.skel.h-deps` in th
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,9 @@ _OBJECT = re.compile(r'"(?:\./)?([\w%*-]+?)(?:\.bpf(?:\.linked\d)?)?\.o"')
 _LINKED = re.compile(r"^([\w-]+)\.skel\.h-deps\s*:?=\s*(.*)$", re.MULTILINE)
 _LIST = r"^{name}\s*[:+]?=\s*((?:[^\n]*\\\n)*[^\n]*)$"
 # Programs and files that a test starts or reads by name, made only where one of the wanted tests mentions them.
+# A function that another file may call: it begins a line, and is not static.
+_DEFINED = re.compile(r"^(?!static\b|typedef\b|return\b|else\b)\w[\w\s*]*?\b(\w+)\([^;{}]*\)\s*\{", re.MULTILINE)
+_CALLED = re.compile(r"\b(\w+)\(")
 _EXTRAS = ("urandom_read", "liburandom_read.so", "xdp_synproxy", "sign-file", "uprobe_multi")
 
 
@@ -29,7 +33,7 @@ class TestSource:
     """One file of prog_tests. tests: the names in it. programs: files of progs/ to compile.
 
     skeletons: linked skeletons it includes; light: progs/ files of which it includes light skeletons.
-    extras: other files that must be made for it.
+    extras: other files that must be made for it. companions: files of prog_tests whose functions it calls.
     """
 
     __test__ = False
@@ -40,6 +44,7 @@ class TestSource:
     skeletons: frozenset[str] = frozenset()
     light: frozenset[str] = frozenset()
     extras: frozenset[str] = frozenset()
+    companions: frozenset[str] = frozenset()
 
 
 class TestProgs:
@@ -78,6 +83,17 @@ class TestProgs:
         """Another program of the collection, by its name: what its source NAME.c includes."""
         return self._read(self.folder / f"{name}.c")
 
+    def with_companions(self, sources: Iterable[TestSource]) -> tuple[TestSource, ...]:
+        """The same files and those whose functions they call, and so on."""
+        known = {source.file: source for source in self.sources}
+        found: dict[str, TestSource] = {}
+        left = list(sources)
+        while left:
+            source = left.pop()
+            found[source.file] = source
+            left += [known[name] for name in source.companions if name in known and name not in found]
+        return tuple(found.values())
+
     def with_included(self, programs: frozenset[str]) -> frozenset[str]:
         """The same files of progs/ and those that they include as C text."""
         found: set[str] = set()
@@ -110,7 +126,25 @@ class TestProgs:
             linked,
             frozenset(f"{name}.c" for name, kind in skeletons if kind == "lskel"),
             frozenset(extra for extra in _EXTRAS if extra in text),
+            self._companions(file, text),
         )
+
+    def _companions(self, file: Path, text: str) -> frozenset[str]:
+        """Other files of prog_tests that define what this one calls: all of them are linked into one program."""
+        if file.parent.name != "prog_tests":
+            return frozenset()
+        called = set(_CALLED.findall(text)) - set(_DEFINED.findall(text))
+        return frozenset(found for name in called if (found := self._definitions.get(name, file.name)) != file.name)
+
+    @cached_property
+    def _definitions(self) -> dict[str, str]:
+        """Functions of prog_tests that are no tests, and the file that defines each."""
+        found = {}
+        for file in sorted((self.folder / "prog_tests").glob("*.c")):
+            for name in _DEFINED.findall(_text(file)):
+                if not name.startswith(("test_", "serial_test_")):
+                    found[name] = file.name
+        return found
 
     def _whole(self, file: Path) -> str:
         """A file's text with that of the headers beside it."""
