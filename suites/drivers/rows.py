@@ -45,7 +45,7 @@ class Row:
     where it is done. frags_jumbo: whether a natively attached frags program is meant to get jumbo frames.
     features: advertised on the bench, without a program; with_program: added while the device has one (an ability that
     needs resources of its own).
-    undecided: told or not without a program, as it happens (of what `with_program` says).
+    undecided: told or not, as it happens or as the kernel is newer or older.
     forgets_program: why an MTU or ring change and `ip link set down` must not be tried with a native program, or "".
     own_fragments: the fragments that a native program sees are the driver's own, not those of a copied skb.
     forgets_sent: why frames that XDP sent must not be on their way when a program goes, "" where they may.
@@ -107,6 +107,7 @@ ROWS = (
         counts=_WITH_DROPS,
         features=_BASE | Feature.RX_SG,
         with_program=_XMIT,
+        undecided=Feature.XSK_ZEROCOPY,
         own_program=True,
         own_fragments=True,
     ),
@@ -120,6 +121,7 @@ ROWS = (
         counts=_WITH_DROPS,
         features=_BASE,
         with_program=_XMIT,
+        undecided=Feature.XSK_ZEROCOPY,
         own_program=True,
     ),
     Row(
@@ -140,7 +142,20 @@ ROWS = (
     ),
     Row("e1000", maker="card", card="e1000", driver="e1000", native=Native.NONE),
     Row("e1000e", maker="card", card="e1000e", driver="e1000e", native=Native.NONE),
-    Row("igb", maker="card", card="igb", driver="igb", frags_jumbo=True, features=_BASE | Feature.NDO_XMIT),
+    Row(
+        "igb",
+        maker="card",
+        card="igb",
+        driver="igb",
+        native_symbol="igb_xdp",
+        plain_jumbo="EINVAL",
+        raise_mtu="EINVAL",
+        frags_jumbo=False,
+        features=_BASE,
+        with_program=Feature.NDO_XMIT,
+        undecided=Feature.XSK_ZEROCOPY,
+        own_program=True,
+    ),
     Row(
         "tap",
         maker="tap",
@@ -161,6 +176,7 @@ ROWS = (
         plain_jumbo="EINVAL",
         raise_mtu="EBUSY",
         frags_jumbo=False,
+        undecided=Feature.BASIC,
         features=Feature.HW_OFFLOAD,
     ),
     Row(

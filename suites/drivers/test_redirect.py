@@ -16,6 +16,7 @@ from drivers.programs import Action, Programs, Target
 from drivers.rack import Outlet
 from drivers.rigs import Rig
 from drivers.rows import Native, Row
+from net.features import Feature
 from net.link import Link, wait_for
 from net.wire import Wire, ethernet
 from net.xdp import Mode, attached
@@ -127,7 +128,7 @@ def test_into_the_device(rig: Rig, device: Row, mode: Mode, programs: Programs, 
         assert programs.trace.redirect_errors == programs.trace.devmap_dropped == 0, f"{programs.trace}"
 
 
-@over(lambda row: row.native is Native.RUNS and row.own_program and not row.undecided)
+@over(lambda row: row.native is Native.RUNS and row.own_program and not row.undecided & Feature.NDO_XMIT)
 def test_into_a_device_without_its_program(rig: Rig, device: Row, mode: Mode, programs: Programs, outlet: Outlet):
     """A driver that sends XDP frames only while it has a program says no without one, and loses nothing else."""
     with source(outlet, programs, mode) as wire, programs.redirecting_to(rig.link.index), programs.traced():
