@@ -75,7 +75,6 @@ class Bench:
         wait_for(
             lambda: self.programs.sight(name).runs >= seen,
             f"{self.who}: the program was to see {seen} frames, saw {self.programs.sight(name).runs}",
-            8.0,
         )
         assert self.programs.sight(name).runs == seen, f"{self.who}: {self.programs.sight(name).runs} runs for {seen}"
 
@@ -85,8 +84,3 @@ class Bench:
         self.rig.far.send(marker)
         assert_same(near.frames(1), [marker], f"{self.who}: frames on the stack after what the program took")
         assert not near.pending(), f"{self.who}: more frames on the stack than were passed"
-
-    def assert_refused(self, error: NetlinkError | None, name: str, what: str) -> None:
-        """An attach was refused with exactly this errno (by name)."""
-        said = error.name if error else "accepted it"
-        assert said == name, f"{self.rig.row.name}: {what}: {name} expected, but the kernel said {said} ({error})"

@@ -55,7 +55,7 @@ def _drain_after_reset(bench: Bench, near: Wire, flow: Traffic) -> None:
 def _wait_until_seen(bench: Bench, name: str) -> None:
     """Until a program has seen more frames: a card may take its time to tell of them."""
     wanted = bench.programs.sight(name).runs + 3
-    wait_for(lambda: bench.programs.sight(name).runs >= wanted, f"{bench.who}: {wanted} frames seen by {name}", 8.0)
+    wait_for(lambda: bench.programs.sight(name).runs >= wanted, f"{bench.who}: {wanted} frames seen by {name}")
 
 
 @over()

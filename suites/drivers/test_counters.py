@@ -14,6 +14,7 @@ from drivers.programs import Action, Programs
 from drivers.rack import Outlet
 from drivers.rigs import Rig
 from drivers.rows import Row
+from net.link import DEADLINE
 from net.wire import Wire, ethernet
 from net.xdp import Mode
 
@@ -53,7 +54,7 @@ def test_every_frame_is_accounted_for(rig: Rig, device: Row, mode: Mode, program
         assert programs.trace.exceptions == COUNTS[Action.ABORTED], f"{bench.who}: {programs.trace}"
         bench.assert_nothing_but(near, "plain_a", MARKER)
         wanted = _wanted(device, mode)
-        end = time.monotonic() + 5
+        end = time.monotonic() + DEADLINE
         while (grown := _grown(rig, before, wanted)) != wanted and time.monotonic() < end:
             time.sleep(0.05)
         assert grown == wanted, f"{bench.who}: {TOTAL} frames and one more: the counters grew by {grown}, not {wanted}"

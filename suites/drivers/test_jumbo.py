@@ -239,7 +239,7 @@ def test_jumbo_frames_into_the_device(rig: Rig, device: Row, mode: Mode, program
         with ready, source(outlet, programs, mode) as wire, programs.traced():
             for frame in long:
                 wire.send(frame)
-            wait_for(lambda: programs.sight("frags_b").runs >= len(long), "frames at the source", 8.0)
+            wait_for(lambda: programs.sight("frags_b").runs >= len(long), "frames at the source")
             if mode is Mode.NATIVE and not device.takes_fragments:
                 assert programs.trace.redirect_errors == len(long), f"{len(long)} refusals expected: {programs.trace}"
                 assert programs.trace.last_redirect_error == errno.EOPNOTSUPP, f"EOPNOTSUPP expected: {programs.trace}"

@@ -120,7 +120,7 @@ def test_into_the_device(rig: Rig, device: Row, mode: Mode, programs: Programs, 
         for frame in FRAMES:
             wire.send(frame)
         if mode is Mode.NATIVE and not device.takes_redirects:
-            wait_for(lambda: programs.trace.redirect_errors >= len(FRAMES), f"{device.name}: redirects refused", 8.0)
+            wait_for(lambda: programs.trace.redirect_errors >= len(FRAMES), f"{device.name}: redirects refused")
             assert programs.trace.last_redirect_error == errno.EOPNOTSUPP, f"EOPNOTSUPP expected: {programs.trace}"
             assert not rig.far.pending(), f"{device.name} has no ndo_xdp_xmit, and sent a frame"
             return
@@ -140,6 +140,5 @@ def test_into_a_device_without_its_program(rig: Rig, device: Row, mode: Mode, pr
         wait_for(
             lambda: programs.trace.redirect_errors + programs.trace.devmap_dropped >= len(FRAMES),
             f"{device.name}: {len(FRAMES)} redirects told as failed",
-            8.0,
         )
         assert not rig.far.pending(), f"{device.name} sent a frame without the program it needs for that"
