@@ -74,7 +74,7 @@ class Bench:
             self.rig.far.send(frame)
         wait_for(
             lambda: self.programs.sight(name).runs >= seen,
-            f"{self.who}: the program was to see {seen} frames, saw {self.programs.sight(name).runs}",
+            lambda: f"{self.who}: the program was to see {seen} frames, saw {self.programs.sight(name).runs}",
         )
         assert self.programs.sight(name).runs == seen, f"{self.who}: {self.programs.sight(name).runs} runs for {seen}"
 

@@ -65,12 +65,12 @@ def tc(*words: str) -> str:
     return run_tool("tc", *words)
 
 
-def wait_for(condition: Callable[[], object], what: str, deadline: float = DEADLINE) -> None:
+def wait_for(condition: Callable[[], object], what: str | Callable[[], str], deadline: float = DEADLINE) -> None:
     """Return once the condition holds. Fails the test, saying what did not come, at the deadline (seconds)."""
     end = time.monotonic() + deadline
     while not condition():
         if time.monotonic() > end:
-            pytest.fail(f"{what}: not within {deadline:.0f} s", False)
+            pytest.fail(f"{what if isinstance(what, str) else what()}: not within {deadline:.0f} s", False)
         time.sleep(0.002)
 
 
