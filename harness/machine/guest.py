@@ -34,7 +34,7 @@ _KERNEL_DIR = Path("/ktrial/kernel")
 _QEMU_DIR = Path("/ktrial/qemu")
 _STATUS = "qemu.status"
 # Mount points that virtme-ng-init expects in the guest's root, which here is the jail's.
-_MOUNT_POINTS = ("/sys", "/root", "/home", "/opt", "/srv", "/var/lib", "/var/log", "/var/cache", "/mnt")
+_MOUNT_POINTS = ("/sys", "/root", "/home", "/opt", "/srv", "/var/lib", "/var/log", "/var/cache", "/var/run", "/mnt")
 # virtme-ng starts an interactive shell through su, which asks PAM.
 _LOGIN = ("pam.d", "security", "login.defs", "profile", "bash.bashrc", "terminfo", "environment")
 # The `9pnet` default (`cache=none`) fetches every page of every import again: 4-6 s for pytest against 2.8 s.

@@ -20,13 +20,14 @@ _PR_SET_CHILD_SUBREAPER = 36  # include/uapi/linux/prctl.h
 
 # The kernel's own tests expect what `make run_tests` gives them: the initial network namespace (its sysctls are in no
 # other), and the file systems that a distribution mounts. Ours are mounts of a namespace that ends with the program,
-# and with it go the network namespaces that it named.
+# and with it go the network namespaces that it named, under /run as under /var/run: a shared mount shows them in both.
 _SETUP = """
 for at in bpf:/sys/fs/bpf debugfs:/sys/kernel/debug tracefs:/sys/kernel/tracing cgroup2:/sys/fs/cgroup \
         securityfs:/sys/kernel/security; do
     mountpoint -q "${at#*:}" || mount -t "${at%%:*}" "${at%%:*}" "${at#*:}"
 done
-mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns
+mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns && mount --make-shared /run/netns
+mount --rbind /run /var/run
 ip link set lo up
 """
 _NETDEVSIM = "/sys/bus/netdevsim"
