@@ -44,7 +44,7 @@ MUTANTS = Path(__file__).resolve().parents[1] / "tests" / "mutants"
 # A line of the mail: why nothing can tell this kernel from the right one.
 _EQUIVALENT = "Equivalent: "
 _SUGGESTED = 40  # earlier killers that are tried first
-_ACCIDENTS = 3
+_ATTEMPTS = 4
 _TOUCHED = re.compile(r"^\+\+\+ b/(\S+)", re.MULTILINE)
 _NO_TEST = "(the kernel log)"
 _NO_BOOT = "(the kernel does not boot)"
@@ -211,21 +211,20 @@ def try_mutant(mutant: Mutant, state: State, run: RunFolder, digest: str) -> Fou
 
 
 def _tested(found: Found, mutant: Mutant, state: State, suites: Sequence[Suite], image: Path, folder: Path) -> Found:
-    """Run tests until one fails, and fails again: a mutant is not caught by an accident."""
+    """Run tests until one fails, and fails again, alone or in its place: a mutant is not caught by an accident."""
     began = time.monotonic()
-    accidents: tuple[str, ...] = ()
-    while True:
-        place = folder / f"tests-{len(accidents)}"
-        skip = (*state.bad, *accidents)
-        results = _run(suites, image, place / "all", first=state.killers()[:_SUGGESTED], skip=skip)
+    once: list[str] = []
+    for attempt in range(_ATTEMPTS):
+        place = folder / f"tests-{attempt}"
+        results = _run(suites, image, place / "all", first=state.killers()[:_SUGGESTED], skip=state.bad)
         found = _judged(replace(found, run=found.run + len(results.results)), mutant, results)
-        if found.end is not End.CAUGHT or found.by in (*state.sure, _NO_BOOT):
+        if found.end is not End.CAUGHT or found.by in (*state.sure, *once, _NO_BOOT):
             break
         of_killer = [suite for suite in suites if found.by.startswith(f"{suite.name}/")]
         again = _run(of_killer, image, place / "again", only=(found.by,))
-        if any(result.outcome.bad for result in again.results) or len(accidents) == _ACCIDENTS:
+        if any(result.outcome.bad for result in again.results):
             break
-        accidents = (*accidents, found.by)
+        once.append(found.by)
     return replace(found, run_seconds=time.monotonic() - began)
 
 
