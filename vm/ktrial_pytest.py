@@ -259,5 +259,5 @@ def _reason(report: pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     if report.failed and crash is not None:
         where = "" if report.when == "call" else f"in {report.when}: "
-        return where + str(crash.message).strip().split("\n")[0]
+        return where + str(crash.message).removeprefix("Failed: ").strip().split("\n")[0]
     return report.longreprtext.strip().split("\n")[-1] if report.failed else ""
