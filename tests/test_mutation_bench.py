@@ -1,0 +1,53 @@
+"""What the benchmark of planted bugs remembers, and what it tries again. Nothing is built."""
+
+from dataclasses import replace
+
+import pytest
+
+from bench.mutants import End, Found, Mutant, State, find_mutants
+from harness import record
+
+MUTANT = Mutant("filter-x", None, "digest", "")
+CAUGHT = Found("filter-x", "digest", "old", End.CAUGHT, by="s/t.py::a")
+MISSED = Found("filter-x", "digest", "old", End.MISSED)
+
+
+def known(found, suites="old", **more):
+    return State(found={found.mutant: found}, **more).is_known(MUTANT, suites)
+
+
+def test_what_was_caught_stays_caught_whatever_becomes_of_the_suites():
+    assert known(CAUGHT)
+    assert known(CAUGHT, suites="new")
+
+
+def test_what_was_missed_is_tried_again_with_other_suites():
+    assert known(MISSED)
+    assert not known(MISSED, suites="new")
+
+
+@pytest.mark.parametrize("found", [replace(CAUGHT, digest="other"), replace(CAUGHT, end=End.LOST)])
+def test_another_patch_and_a_lost_machine_are_tried_again(found):
+    assert not known(found)
+
+
+def test_a_test_that_fails_on_base_catches_nothing():
+    assert not known(CAUGHT, bad=("s/t.py::a",))
+
+
+def test_the_test_that_caught_most_goes_first():
+    founds = [replace(CAUGHT, mutant=name, by=by) for name, by in (("a", "x"), ("b", "y"), ("c", "y"), ("d", "(boot)"))]
+    assert State(found={found.mutant: found for found in founds}).killers() == ("y", "x")
+
+
+def test_what_was_found_is_kept_in_a_file(tmp_path):
+    state = State().with_found(CAUGHT).with_sure(CAUGHT)
+    record.save(tmp_path / "state.json", state)
+    assert record.load(tmp_path / "state.json", State) == state
+    assert state.sure == ("s/t.py::a",)
+
+
+def test_mutants_are_chosen_by_a_part_of_their_names():
+    names = {mutant.name for mutant in find_mutants(["cpumap"])}
+    assert names
+    assert all("cpumap" in name for name in names)
