@@ -94,16 +94,19 @@ static __always_inline int move_head(struct xdp_md *ctx, __s32 by)
 {
 	char header[ETH_HLEN], fill[MOST_GROWTH];
 	int error = bpf_xdp_load_bytes(ctx, 0, header, sizeof(header));
-	__u32 more = -by;
+	__u64 more;
 
 	error = error ?: bpf_xdp_adjust_head(ctx, by);
 	error = error ?: bpf_xdp_store_bytes(ctx, 0, header, sizeof(header));
 	if (error || by >= 0)
 		return error;
-	__builtin_memset(fill, FILL, sizeof(fill));
-	barrier_var(more); /* the verifier is to see the bounds of this very register */
-	if (more < 1 || more > MOST_GROWTH)
+	if (by < -MOST_GROWTH)
 		return -1;
+	__builtin_memset(fill, FILL, sizeof(fill));
+	more = -by;
+	barrier_var(more);
+	/* 1 to MOST_GROWTH, in a way that every verifier follows. */
+	more = ((more - 1) & (MOST_GROWTH - 1)) + 1;
 	return bpf_xdp_store_bytes(ctx, ETH_HLEN, fill, more);
 }
 
