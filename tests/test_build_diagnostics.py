@@ -56,3 +56,12 @@ def test_the_build_is_stopped_by_the_first_error_that_names_a_line():
     error = first_error(parse_diagnostics((LOGS / "gcc.log").read_text()))
     assert error is not None
     assert (error.file, error.line) == ("net/core/a.c", 7)
+
+
+def test_the_numbers_of_types_are_no_part_of_what_resolve_btfids_warns_of():
+    base, patched = (
+        parse_diagnostics(f"WARN: multiple IDs found for 'inet_sock': {ids} - using {ids[:5]}\n")
+        for ids in ("50154, 61297", "50148, 61290")
+    )
+    assert len(base) == 1
+    assert new_diagnostics(base, patched) == ()

@@ -52,6 +52,7 @@ MOVING = (
     (re.compile(r"\b[0-9a-f]{16}\b"), "ADDRESS"),
     (re.compile(r"\b\d+ bytes\b"), "N bytes"),
     (re.compile(r"frame size \(\d+\)"), "frame size (N)"),
+    (re.compile(r"(?<=^multiple IDs found for )('\w+').*"), r"\1"),  # BTF's numbers of types
 )
 QUOTES = str.maketrans({"‘": "'", "’": "'", "`": "'", "“": '"', "”": '"'})
 

@@ -87,6 +87,6 @@ def test_live_frames_dropped_in_the_map_lose_no_page(redirects: Redirects, links
     entry = redirects.cpu(program) if where == "cpumap" else redirects.device(links.far, program)
     run = redirects.object.program("to_cpu" if where == "cpumap" else "to_device")
     with entry:
-        lost = pages_lost(lambda: _live(run, ethernet(1000), links.near_peer, 32), 40, at_most=1)
+        lost = pages_lost(lambda: _live(run, ethernet(1000), links.near_peer, 32), 40, at_most=4)
     assert redirects.seen.runs >= 40 * 32
-    assert lost < 4, f"32 live frames dropped in a {where} keep {lost:.1f} pages"
+    assert lost <= 4, f"32 live frames dropped in a {where} keep {lost:.1f} pages"

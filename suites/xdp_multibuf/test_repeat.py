@@ -6,6 +6,7 @@ Rules: net/bpf/test_run.c:bpf_test_run, bpf_prog_test_run_xdp; net/core/xdp.c:__
 from __future__ import annotations
 
 import errno
+import math
 import os
 import time
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from xdp_multibuf.machine import LENGTH, Limits, Machine, Op, adjust_tail, diffe
 
 RUNS = 1500
 MANY_RUNS = 10_000
-SETTLING = 15.0  # seconds
+SETTLING = 8.0  # seconds
+LOOKS = 3
 
 
 @cases("frame", ["60", "linear", "9000", "largest"])
@@ -55,23 +57,32 @@ def _free_pages() -> int:
     return int(text.split(b"nr_free_pages ")[1].split()[0])
 
 
-def pages_lost(action: Callable[[], object], runs: int, *, warm_up: int = 20, at_most: float | None = None) -> float:
+def pages_lost(action: Callable[[], object], runs: int, *, at_most: float, warm_up: int = 20) -> float:
     """Pages that each of `runs` calls of `action` keeps, after a few to warm caches up.
 
-    at_most: how many are none; where there are more, wait for what another thread has still to give back (a page pool
-    that was not empty when it went looks again every second, page_pool_release_retry).
+    at_most: how many are none. Where there are more, it looks again: a leak is there every time, the memory that
+    something else in the guest took meanwhile is not.
     """
     for _ in range(warm_up):
         action()
+    least = math.inf
+    for _ in range(LOOKS):
+        least = min(least, _pages_lost(action, runs, at_most))
+        if least <= at_most:
+            break
+    return least
+
+
+def _pages_lost(action: Callable[[], object], runs: int, at_most: float) -> float:
+    """One look. Waits for what another thread has still to give back (a page pool that was not empty when it went
+    looks again every second, page_pool_release_retry)."""
     before = _free_pages()
     for _ in range(runs):
         action()
-    deadline = time.monotonic() + (0 if at_most is None else SETTLING)
-    while True:
-        lost = (before - _free_pages()) / runs
-        if time.monotonic() > deadline or (at_most is not None and lost <= at_most):
-            return lost
+    deadline = time.monotonic() + SETTLING
+    while (lost := (before - _free_pages()) / runs) > at_most and time.monotonic() < deadline:
         time.sleep(0.02)
+    return lost
 
 
 LEAKS: dict[str, tuple[Op, ...]] = {
@@ -88,9 +99,9 @@ def test_no_page_is_lost(machine: Machine, limits: Limits, program: str):
     """Pages given back by a shrink, and those test_run frees itself, are free again: none kept over many runs."""
     frame = frame_of(limits.largest)
     machine.prepare(LEAKS[program])
-    lost = pages_lost(lambda: machine.frags.test_run(frame), RUNS)
+    lost = pages_lost(lambda: machine.frags.test_run(frame), RUNS, at_most=0.5)
     assert machine.runs >= RUNS
-    assert lost < 0.5, f"{program}: each run of a {limits.largest} byte frame keeps {lost:.2f} pages"
+    assert lost <= 0.5, f"{program}: each run of a {limits.largest} byte frame keeps {lost:.2f} pages"
 
 
 @pytest.mark.usefixtures("header_split")
@@ -100,15 +111,16 @@ def test_no_page_is_lost_over_ten_thousand_runs(machine: Machine, program: str):
     by = {"untouched": 0, "released": -46, "shrunk": -20}[program]
     machine.prepare([adjust_tail(by)] if by else [])
     frame, ctx = frame_of(60), xdp_md(0, 14)
-    lost = pages_lost(lambda: machine.frags.test_runs(frame, 1000, ctx=ctx), MANY_RUNS // 1000, warm_up=1) / 1000
+    runs = MANY_RUNS // 1000
+    lost = pages_lost(lambda: machine.frags.test_runs(frame, 1000, ctx=ctx), runs, at_most=50, warm_up=1) / 1000
     assert machine.runs >= MANY_RUNS
-    assert lost < 0.05, f"{program}: {MANY_RUNS} runs of a frame with one fragment keep {lost * MANY_RUNS:.0f} pages"
+    assert lost <= 0.05, f"{program}: {MANY_RUNS} runs of a frame with one fragment keep {lost * MANY_RUNS:.0f} pages"
 
 
 def test_no_page_is_lost_by_a_refused_frame(machine: Machine, limits: Limits):
     """The error path past the last fragment gives back the 17 pages it had."""
     frame = frame_of(limits.largest + 1)
     machine.prepare([])
-    lost = pages_lost(lambda: machine.frags.test_run(frame), RUNS // 3)
+    lost = pages_lost(lambda: machine.frags.test_run(frame), RUNS // 3, at_most=0.5)
     assert machine.runs == 0
-    assert lost < 0.5, f"each refused frame of {limits.largest + 1} bytes keeps {lost:.2f} pages"
+    assert lost <= 0.5, f"each refused frame of {limits.largest + 1} bytes keeps {lost:.2f} pages"
