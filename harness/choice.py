@@ -31,15 +31,14 @@ def choose(asked: Invocation, applied: Applied, repository: Path) -> Choice:
     selection = select(chooser.suite.asked, applied.changed) if chooser else Selection()
     unit_tests = find_kunit_tests(repository, applied.commit, applied.changed)
     picked += () if asked.suites else _for_unit_tests(unit_tests, applied)
-    fragments = _fragments(asked, picked, selection)
+    fragments = _fragments(asked, picked)
     if unit_tests and any(chosen.suite.name == KUNIT for chosen in picked):
         fragments += (kunit_fragment(unit_tests),)
     return Choice(picked, fragments + config_fragments(repository, applied.commit, selection), selection)
 
 
-def _fragments(asked: Invocation, picked: tuple[PickedSuite, ...], selection: Selection) -> tuple[Fragment, ...]:
+def _fragments(asked: Invocation, picked: tuple[PickedSuite, ...]) -> tuple[Fragment, ...]:
     names = [name for chosen in picked for name in chosen.suite.fragments]
-    names += ["kselftest"] if selection.configured else []
     given = [name if "/" not in name else str(Path(asked.cwd) / name) for name in asked.fragments]
     return tuple(load_fragment(name) for name in dict.fromkeys(["boot", *names, *given]))
 

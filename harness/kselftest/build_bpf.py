@@ -56,7 +56,13 @@ class _Build:
     common: TestSource
 
     def prune(self, wanted: Sequence[Program]) -> None:
-        """Take the tests and programs out of the tree that none of the wanted ones is made from."""
+        """Take the tests and programs out of the tree that none of the wanted ones is made from.
+
+        Without the runner among them nothing needs to go: other targets are made one by one.
+        """
+        if not any(target.startswith(_RUNNER) for program in wanted for target in program.targets):
+            self.sources = ()
+            return
         files = {path for program in wanted for path in program.sources}
         own = (each for each in self.tests.sources if f"{_FOLDER}/prog_tests/{each.file}" in files)
         self.sources = self.tests.with_companions(own)
@@ -73,9 +79,6 @@ class _Build:
 
     def _programs(self, wanted: Sequence[Program]) -> frozenset[str]:
         """The files of progs/ that are to stay."""
-        if all(not program.name.startswith(_RUNNER) for program in wanted):
-            own = {Path(path).name for program in wanted for path in program.sources if "/progs/" in path}
-            return self.tests.with_included(frozenset(own)) | self._of_tools(wanted)
         of_tests = self.common.programs.union(*(source.programs for source in self.sources))
         own = {Path(path).name for program in wanted for path in program.sources if "/progs/" in path}
         return self.tests.with_included(of_tests | own) | self._of_tools(wanted)
