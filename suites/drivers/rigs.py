@@ -22,7 +22,7 @@ from net.features import Feature, advertised
 from net.link import DEADLINE, Link, link_states, made, tuned, veth_pair
 from net.netlink import NetlinkError
 from net.wire import Wire, ethernet
-from net.xdp import Mode, attached
+from net.xdp import Mode, attached, detach
 
 __all__ = ["Far", "Rig", "rig_of"]
 
@@ -65,6 +65,9 @@ class Rig:
                 link.set_mtu(_MTU)
             if not state.up:
                 link.up()
+        for mode in Mode:
+            if self.link.state.xdp_mode == mode.reported:
+                detach(self.link, mode)
         for link in self._devices if self.linked else ():
             link.wait_until_up()
         if self.row.card and self.peer is not None:
