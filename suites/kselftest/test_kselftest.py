@@ -21,9 +21,11 @@ from kselftest.run import Ended, run_program, writable_tree
 # The guest's own deadline is only for a kernel that hangs; a program that runs too long is ended by us before.
 _MARGIN = 60.0
 _SHOWN = 60_000  # characters of output kept with the result
-# A shell's own words, and test_progs' on a command of its own: status 127, as system(3) has it.
+# The words of a shell, of `ip netns exec`, and of test_progs on status 127 (system(3)).
 _MISSING = re.compile(
-    r"(?:^|[\s:])([\w.+-]+): (?:command )?not found\b|:FAIL:(?:ip netns exec \S+ )?([\w.+-]+) .*error: 32512\b",
+    r"(?:^|[\s:])([\w.+-]+): (?:command )?not found\b"
+    r"|^exec of \"([\w.+-]+)\" failed: No such file"
+    r"|:FAIL:(?:ip netns exec \S+ )?([\w.+-]+) .*error: 32512\b",
     re.MULTILINE,
 )
 
