@@ -245,7 +245,7 @@ def test_jumbo_frames_into_the_device(rig: Rig, device: Row, mode: Mode, program
     rig.set_mtu(9000)
     long = [frame for frame in FRAMES if len(frame) > 4096]
     try:
-        ready = ready_for_redirects(rig, programs)
+        ready = ready_for_redirects(rig, programs, mode)
         with ready, source(outlet, programs, mode) as wire, programs.traced():
             for frame in long:
                 wire.send(frame)

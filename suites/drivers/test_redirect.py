@@ -101,10 +101,10 @@ def source(outlet: Outlet, programs: Programs, mode: Mode) -> Iterator[Wire]:
 
 
 @contextlib.contextmanager
-def ready_for_redirects(rig: Rig, programs: Programs) -> Iterator[None]:
-    """The device can be redirected to: it has a program of its own, where it needs one."""
+def ready_for_redirects(rig: Rig, programs: Programs, mode: Mode) -> Iterator[None]:
+    """The device can be redirected to: it has a program of its own, where it needs one (skbs need none)."""
     with contextlib.ExitStack() as stack:
-        if rig.row.own_program:
+        if rig.row.own_program and mode is Mode.NATIVE:
             programs.order("frags_a", Action.PASS)
             stack.enter_context(attached(rig.link, programs["frags_a"].fd, Mode.NATIVE))
         rig.link.wait_until_up()
@@ -116,7 +116,7 @@ def ready_for_redirects(rig: Rig, programs: Programs) -> Iterator[None]:
 def test_into_the_device(rig: Rig, device: Row, mode: Mode, programs: Programs, outlet: Outlet):
     """From a veth in this mode. A native frame goes through ndo_xdp_xmit, or is refused where there is none."""
     rig.skip_unless_linked()
-    with ready_for_redirects(rig, programs), source(outlet, programs, mode) as wire, programs.traced():
+    with ready_for_redirects(rig, programs, mode), source(outlet, programs, mode) as wire, programs.traced():
         for frame in FRAMES:
             wire.send(frame)
         if mode is Mode.NATIVE and not device.takes_redirects:
