@@ -23,7 +23,7 @@ _MARGIN = 60.0
 _SHOWN = 60_000  # characters of output kept with the result
 # The words of a shell, of `ip netns exec`, and of test_progs on status 127 (system(3)).
 _MISSING = re.compile(
-    r"(?:^|[\s:])([\w.+-]+): (?:command )?not found\b"
+    r": (?:line )?\d+: ([\w.+-]+): (?:command )?not found$"
     r"|^exec of \"([\w.+-]+)\" failed: No such file"
     r"|:FAIL:(?:ip netns exec \S+ )?([\w.+-]+) .*error: 32512\b",
     re.MULTILINE,
