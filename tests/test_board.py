@@ -111,8 +111,8 @@ def sshd(folder: Path, *lines: str):
     known = ("HostKeyAlias board", f"UserKnownHostsFile {folder}/known", "GlobalKnownHostsFile /dev/null")
     address = ("Host board", "HostName 127.0.0.1", "Port 2222", "User root", "IdentitiesOnly yes")
     (folder / "ssh_config").write_text("\n".join((*address, *known, f"IdentityFile {folder}/user", "")))
-    hidden = [str(PROJECT), *([sys.prefix] if sys.prefix != sys.base_prefix else [])]
-    argv = ("unshare", "--net", "--mount", "sh", "-e", "-c", START, "sh", *dict.fromkeys(hidden))
+    environment = [] if Path(sys.prefix).is_relative_to(PROJECT) or sys.prefix == sys.base_prefix else [sys.prefix]
+    argv = ("unshare", "--net", "--mount", "sh", "-e", "-c", START, "sh", str(PROJECT), *environment)
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     env = {"CONFIG": str(folder / "sshd_config"), "PATH": path}
     process = subprocess.Popen(argv, env=env, stderr=subprocess.PIPE)
