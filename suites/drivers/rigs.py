@@ -94,6 +94,11 @@ class Rig:
             claim = "does not advertise rx-sg" if told else "has no xdp-features to say so"
             pytest.skip(f"{self.row.driver} {claim}, and refuses frags programs at MTU {self.row.jumbo}: {error}")
 
+    def skip_unless_replaced(self, mode: Mode) -> None:
+        """Skip where the driver leaks a native program that another replaces."""
+        if mode is Mode.NATIVE and self.row.leaks_replaced:
+            pytest.skip(self.row.leaks_replaced)
+
     def skip_unless_runs(self, mode: Mode) -> None:
         """Skip where the driver has no such mode by design, or no frame can reach the device."""
         if mode is Mode.NATIVE and self.row.native is Native.NONE:

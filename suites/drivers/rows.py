@@ -47,6 +47,7 @@ class Row:
     needs resources of its own).
     undecided: told or not, as it happens or as the kernel is newer or older.
     forgets_program: why an MTU or ring change and `ip link set down` must not be tried with a native program, or "".
+    leaks_replaced: why one native program must not be put in another's place, or "".
     own_fragments: the fragments that a native program sees are the driver's own, not those of a copied skb.
     forgets_sent: why frames that XDP sent must not be on their way when a program goes, "" where they may.
     counts, generic_counts: which actions' frames each counter of the interface counts, in native and generic mode; a
@@ -69,6 +70,7 @@ class Row:
     with_program: Feature = _NOTHING
     undecided: Feature = _NOTHING
     forgets_program: str = ""
+    leaks_replaced: str = ""
     own_fragments: bool = False
     forgets_sent: str = ""
     counts: Counts = _WHOLE
@@ -183,6 +185,7 @@ ROWS = (
         "bonding",
         maker="bonding",
         driver="bonding",
+        leaks_replaced="bond_xdp_set keeps its reference to a program that another replaces",
         plain_jumbo="ERANGE",
         raise_mtu="EINVAL",
         counts=_WITHOUT_DROPS,

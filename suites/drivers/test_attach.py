@@ -44,6 +44,7 @@ def _skip_unless_kept(device: Row, mode: Mode) -> None:
 def test_second_program_replaces_the_first(rig: Rig, device: Row, mode: Mode, programs: Programs):
     """Plainly, or only where what is there is what the caller thinks (XDP_FLAGS_REPLACE)."""
     _skip_unless_kept(device, mode)
+    rig.skip_unless_replaced(mode)
     first, second = programs["plain_a"].fd, programs["plain_b"].fd
     with attached(rig.link, first, mode):
         before = rig.link.state.xdp_program
@@ -75,6 +76,7 @@ def test_native_and_generic_exclude_each_other(rig: Rig, device: Row, programs: 
 def test_only_the_attached_program_runs(rig: Rig, device: Row, mode: Mode, programs: Programs):
     """After a replacement the old one sees nothing more; after a detach neither does."""
     bench = Bench(rig, mode, programs)
+    rig.skip_unless_replaced(mode)
     frames = frames_of(60, 1514, 200)
     programs.order("plain_b", Action.PASS)
     with bench.running("plain_a", Action.PASS) as near:
