@@ -139,7 +139,7 @@ ROWS = (
         with_program=Feature.NDO_XMIT,
         undecided=Feature.NDO_XMIT,  # set when the device is found, cleared when the first program goes
         own_program=True,
-        forgets_program="vmxnet3_rq_destroy_all forgets the program, and its reference, at each of these",
+        forgets_program="vmxnet3_rq_cleanup_all forgets the program, and its reference, at each of these",
         forgets_sent="vmxnet3_xdp_set resets the device and forgets the frames in its transmit ring",
     ),
     Row("e1000", maker="card", card="e1000", driver="e1000", native=Native.NONE),
