@@ -81,7 +81,7 @@ def test_a_packaged_source_becomes_a_repository_with_every_file(cache: Path, tmp
 def test_the_tree_is_what_git_add_makes_of_the_files(cache: Path, tmp_path: Path) -> None:
     tree = packaged(pack(tmp_path / "src"))
     with tarfile.open(tmp_path / "src" / "linux-source-6.12.tar.xz") as tar:
-        tar.extractall(tmp_path, filter="tar")
+        tar.extractall(tmp_path)  # made by this test; Debian 12's Python has no filters yet
     unpacked = tmp_path / "linux-source-6.12"
     kernel.git(unpacked, "init", "-q")
     kernel.commit(unpacked, "all")
@@ -219,3 +219,18 @@ def test_an_unknown_package_is_refused_with_those_there_are(
     with pytest.raises(TreeError, match=r"no package linux-source-6\.99") as caught:
         packaged_tree("debian:6.99", lambda _: None, tmp_path)
     assert caught.value.hint == "this system offers debian:6.1"
+
+
+def test_root_updates_lists_that_do_not_know_the_package(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that was installed a minute ago, before its first look at the security archive."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    updated = tmp_path / "updated"
+    knows = f'[ -e {updated} ] && echo "Version: 6.99.1-1"'
+    path = fake_path(tmp_path, apt_cache=knows, apt_get=f'[ "$1" = update ] && : >{updated}; exit 0')
+    monkeypatch.setenv("PATH", path)
+    said: list[str] = []
+    with pytest.raises(TreeError, match=r"linux-source-6\.99 6\.99\.1-1 cannot be fetched"):
+        packaged_tree("debian:6.99", said.append, tmp_path)
+    assert said[0] == "apt knows no linux-source-6.99: apt-get update"

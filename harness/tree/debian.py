@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
@@ -22,6 +23,8 @@ PREFIX = "debian:"
 _INSTALLED = Path("/usr/src")
 _NEEDED = 1 << 30  # bytes: the packed repository takes 330 MB, the downloaded package and its tarball 150 MB each
 _DOWNLOAD_DEADLINE = 3600.0  # seconds, for 150 MB on a slow line
+_UPDATE_DEADLINE = 600.0
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "APT_CONFIG")
 
 
 def packaged_tree(spec: str, say: Callable[[str], None], installed: Path = _INSTALLED) -> Tree:
@@ -52,7 +55,7 @@ def _current(package: str, say: Callable[[str], None], installed: Path) -> tuple
     if tarball.is_file():
         version = _installed_version(package, tarball)
         return version, _repository(package, version, say, lambda _: tarball)
-    version = _offered_version(package)
+    version = _offered_version(package, say)
     return version, _repository(package, version, say, lambda folder: _download(package, version, folder, say))
 
 
@@ -108,12 +111,18 @@ def _installed_version(package: str, tarball: Path) -> str:
     return f"unpackaged-{stat.st_size}-{stat.st_mtime_ns}"
 
 
-def _offered_version(package: str) -> str:
-    """The version that `apt-get download` would fetch. Raises TreeError where there is no such package."""
-    done = _quiet("apt-cache", "show", "--no-all-versions", package)
-    match = re.search(r"^Version: (\S+)$", done.text, re.MULTILINE)
-    if done.ok and match:
-        return match[1]
+def _offered_version(package: str, say: Callable[[str], None]) -> str:
+    """The version that `apt-get download` would fetch. Raises TreeError where there is no such package.
+
+    The lists of a new machine may be old, or lack the security archive that has the newest kernels: root updates them.
+    """
+    version = _known_version(package)
+    if version is None and os.geteuid() == 0:
+        say(f"apt knows no {package}: apt-get update")
+        run(Command(("apt-get", "update", "-qq"), deadline=_UPDATE_DEADLINE, inherit=_PROXIES), check=False)
+        version = _known_version(package)
+    if version is not None:
+        return version
     known = sorted(re.findall(r"^linux-source-([0-9]+\.[0-9]+) ", _search().text, re.MULTILINE))
     offers = "this system offers " + ", ".join(PREFIX + release for release in known)
     raise TreeError(
@@ -122,6 +131,12 @@ def _offered_version(package: str) -> str:
         if known
         else "apt knows no linux-source package: run apt-get update, or give --tree a git checkout",
     )
+
+
+def _known_version(package: str) -> str | None:
+    done = _quiet("apt-cache", "show", "--no-all-versions", package)
+    match = re.search(r"^Version: (\S+)$", done.text, re.MULTILINE)
+    return match[1] if done.ok and match else None
 
 
 def _search() -> Completed:
@@ -135,7 +150,7 @@ def _download(package: str, version: str, folder: Path, say: Callable[[str], Non
         ("apt-get", "download", f"{package}={version}"),
         cwd=folder,
         deadline=_DOWNLOAD_DEADLINE,
-        inherit=("http_proxy", "https_proxy", "no_proxy", "APT_CONFIG"),
+        inherit=_PROXIES,
     )
     done = run(command, check=False)
     archives = sorted(folder.glob("*.deb"))
