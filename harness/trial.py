@@ -24,7 +24,7 @@ from harness.build import (
     new_diagnostics,
 )
 from harness.build.model import Diagnostic
-from harness.build.store import build_key, entry, ready
+from harness.build.store import build_key, entry, reading, ready
 from harness.choice import choose
 from harness.compare import Comparison, compare
 from harness.coverage import Coverage, as_text, cover, uncompiled
@@ -37,7 +37,6 @@ from harness.kselftest.proving import prove
 from harness.kselftest.select import Selection
 from harness.kselftest.stage import Selftests, build_sides
 from harness.kunit import KUNIT
-from harness.locks import locked
 from harness.machine.accel import AcceleratorChoice, choose_accelerator
 from harness.passes import Bench, run_passes
 from harness.places import cache_dir
@@ -323,17 +322,13 @@ class Trial:
         """The patched tree's files, for as long as they are read."""
         assert self.base is not None
         assert self.applied is not None
-        place = cache_dir() / "patched" / f"{self.run.id}{suffix}"
         wanted = applied or self.applied
-        lock = place.with_name(place.name + ".lock")
-        try:
-            # Without it, a prune elsewhere would take the files away. The build holds it too.
-            with locked(lock, shared=True):
-                yield patched_source(applied_repository(self._work("tree")), self.base, wanted, place)
-        finally:
-            with locked(lock):
-                discard(Source(directory=place, tree_id=wanted.tree_id))
-                lock.unlink(missing_ok=True)
+        place = Source(directory=cache_dir() / "patched" / f"{self.run.id}{suffix}", tree_id=wanted.tree_id)
+        with reading(place):
+            try:
+                yield patched_source(applied_repository(self._work("tree")), self.base, wanted, place.directory)
+            finally:
+                discard(place)
 
     def _test(self) -> None:
         assert self.patched_kernel is not None
