@@ -7,7 +7,7 @@ among it, where a driver belongs to another architecture's boards); what remains
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -47,17 +47,7 @@ def uncompiled(source: Path, config: str, changed: Iterable[str]) -> tuple[Uncom
 
     A file that no Makefile names is left out: it may be part of another one by `#include`.
     """
-    makefiles, symbols = Makefiles(source), values(config)
-    found = []
-    for file in sorted(changed):
-        if not _is_code(source, file):
-            continue
-        ways = makefiles.conditions(file)
-        if other := _other_architecture(file):
-            found.append(Uncompiled(file, f"is {other}'s, and the kernel here is {_ARCHITECTURE}'s"))
-        elif ways and not compiled(ways, symbols):
-            found.append(Uncompiled(file, f"needs {_told(_missing(ways, symbols))}"))
-    return tuple(found)
+    return tuple(Uncompiled(file, _why(file, missing)) for file, missing in _gaps(source, config, changed))
 
 
 def cover(source: Path, config: str, changed: Iterable[str], enable: Enable, path: Path) -> Fragment | None:
@@ -66,12 +56,11 @@ def cover(source: Path, config: str, changed: Iterable[str], enable: Enable, pat
     config: the .config so far. enable: finds the lines that turn symbols on. path: where the fragment will be kept.
     Its settings are optional: a base that does not have a new driver's symbol yet goes without.
     """
-    makefiles, symbols = Makefiles(source), values(config)
     wanted: dict[str, str] = {}
-    for gap in uncompiled(source, config, changed):
-        for symbol in sorted(_missing(makefiles.conditions(gap.file), symbols)):
+    for file, missing in _gaps(source, config, changed):
+        for symbol in sorted(missing):
             if not symbol.startswith(_NOT):
-                wanted.setdefault(symbol, gap.file)
+                wanted.setdefault(symbol, file)
     found = enable(tuple(wanted)[:_MOST_SYMBOLS]) if wanted else ()
     files = list(dict.fromkeys(wanted.values()))
     whole = ", ".join(files[:2]) + (f" and {len(files) - 2} more" if len(files) > 2 else "")
@@ -86,6 +75,23 @@ def cover(source: Path, config: str, changed: Iterable[str], enable: Enable, pat
 def as_text(fragment: Fragment) -> str:
     """The fragment as a file that `--config` takes."""
     return "".join(f"# {line.reason}\nCONFIG_{line.symbol}={line.value} # ?\n" for line in fragment.settings)
+
+
+def _gaps(source: Path, config: str, changed: Iterable[str]) -> Iterator[tuple[str, Condition]]:
+    """The touched files that a .config leaves out, each with what it lacks."""
+    makefiles, symbols = Makefiles(source), values(config)
+    for file in sorted(changed):
+        if not _is_code(source, file):
+            continue
+        ways = makefiles.conditions(file)
+        if _other_architecture(file) or (ways and not compiled(ways, symbols)):
+            yield file, _missing(ways, symbols)
+
+
+def _why(file: str, missing: Condition) -> str:
+    if other := _other_architecture(file):
+        return f"is {other}'s, and the kernel here is {_ARCHITECTURE}'s"
+    return f"needs {_told(missing)}"
 
 
 def _is_code(source: Path, file: str) -> bool:
