@@ -21,7 +21,7 @@ from harness import record
 from harness.command import started
 from harness.errors import KtrialError
 from harness.machine.board import BoardSpec, agent_command, payload, probe
-from harness.machine.gateway import PR_SET_PDEATHSIG, Console, follow
+from harness.machine.gateway import PR_SET_PDEATHSIG, Console, follow, write_boot
 from harness.machine.guest import next_boot
 from harness.machine.model import Accelerator, BootEnd, BootRecord
 from harness.machine.watch import Watched
@@ -55,20 +55,8 @@ def watch_board(spec: BoardSpec, folder: Path, words: list[str], *, stdin: int =
                 console.close()
             state = console.state
             status = process.poll()
-    end, why = killed or _ended(state, status, console.last_words)
-    boot = BootRecord(
-        name=folder.name,
-        end=end,
-        why=why,
-        accelerator=Accelerator.BOARD,
-        seconds_to_ready=state.ready_at or 0.0,
-        seconds=time.monotonic() - began,
-        running=state.running,
-        last=state.last,
-        qemu_status=None,
-    )
-    record.save(folder / "boot.json", boot)
-    return boot
+    how = killed or _ended(state, status, console.last_words)
+    return write_boot(folder, Accelerator.BOARD, how, state, began)
 
 
 def _wait_for(spec: BoardSpec) -> tuple[BootEnd, str] | None:

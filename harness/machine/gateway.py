@@ -22,10 +22,10 @@ from typing import BinaryIO
 from harness import record
 from harness.command import started
 from harness.machine.guest import guest_command, guest_python, next_boot, read_qemu_status, write_program
-from harness.machine.model import BootEnd, BootRecord, Deadlines, GuestSpec
+from harness.machine.model import Accelerator, BootEnd, BootRecord, Deadlines, GuestSpec
 from harness.machine.watch import Watched, ended, overdue, see
 
-__all__ = ["PR_SET_PDEATHSIG", "Console", "follow", "main", "watch_boot"]
+__all__ = ["PR_SET_PDEATHSIG", "Console", "follow", "main", "watch_boot", "write_boot"]
 
 _TICK = 0.5
 PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
@@ -52,18 +52,31 @@ def watch_boot(spec: GuestSpec, folder: Path, *, stdin: int = 0, stdout: int = 1
         finally:
             console.close()
     status = 0 if killed else read_qemu_status(folder)
-    end, why = killed or ended(console.state, status, console.last_words)
-    state = console.state
+    how = killed or ended(console.state, status, console.last_words)
+    return write_boot(folder, spec.accelerator, how, console.state, began, qemu_status=status)
+
+
+def write_boot(
+    folder: Path,
+    accelerator: Accelerator,
+    how: tuple[BootEnd, str],
+    state: Watched,
+    began: float,
+    *,
+    qemu_status: int | None = None,
+) -> BootRecord:
+    """Write boot.json. how: its end and why, one line. began: when it was started, of the monotonic clock."""
+    end, why = how
     boot = BootRecord(
         name=folder.name,
         end=end,
         why=why,
-        accelerator=spec.accelerator,
+        accelerator=accelerator,
         seconds_to_ready=state.ready_at or 0.0,
         seconds=time.monotonic() - began,
         running=state.running,
         last=state.last,
-        qemu_status=status,
+        qemu_status=qemu_status,
     )
     record.save(folder / "boot.json", boot)
     return boot
