@@ -15,7 +15,7 @@ from bench.kernels import TREE
 from harness.bpf_objects import compile_objects
 from harness.errors import KtrialError
 from harness.machine.model import Accelerator
-from harness.machine.session import Session, run_sessions, warm
+from harness.machine.session import Session, run_sessions
 from harness.passes import Bench
 from harness.plan import Invocation
 from harness.results import Outcome, SideResults
@@ -265,7 +265,6 @@ def _run(
     """One session on one kernel; unless `only` some tests are wanted, it stops at the first failure."""
     objects = compile_objects(suites, folder / "bpf")
     bench = Bench.of(Invocation("", str(Path.cwd())), Accelerator.TCG, suites, objects)
-    warm(bench.root, bench.suites)
     session = Session(
         side="patched",
         guest=replace(bench.guest, image=image),

@@ -13,7 +13,7 @@ from harness.bpf_objects import compile_objects
 from harness.errors import MachineLost, UsageError
 from harness.machine.board import Board, BoardSpec, board_of, probe
 from harness.machine.model import Deadlines
-from harness.machine.session import Session, run_sessions, warm
+from harness.machine.session import Session, run_sessions
 from harness.native_tools import build_tools
 from harness.passes import with_unrun
 from harness.plan import Invocation, Observer
@@ -70,7 +70,6 @@ def run_on_board(
     tools = build_tools(suites, run.path / "tools") if facts.machine == os.uname().machine else None
     root = suites[0].directory.parent
     folders = tuple(suite.directory for suite in suites)
-    warm(root, folders)
     folder = run.session("board")
     deadlines = Deadlines(boot=_BOOT, test=asked.test_deadline, session=asked.session_deadline)
     session = Session(
@@ -80,7 +79,7 @@ def run_on_board(
         suites=folders,
         folder=folder,
         only=asked.tests or None,
-        arguments=("-k", asked.keyword) if asked.keyword else (),
+        keyword=asked.keyword,
     )
 
     def listen(side: str, event: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ class Jail:
 
     read_only, read_write: (path on the host, path inside) pairs, mounted in order; a pair may shadow an earlier one.
     devices: device nodes passed through (`/dev/kvm`), where the host has them. empty: folders made, empty.
+    hidden: folders of the system that are empty inside.
     terminal: the program may use the caller's terminal (an interactive guest); else it cannot reach it.
     The system's programs and libraries (`/usr` and the links into it, `/etc/alternatives`) are always there, read-only;
     /tmp is private and in memory; there is no network, no home, no other process; the user has no capabilities.
@@ -42,6 +43,7 @@ class Jail:
     read_write: tuple[tuple[Path, Path], ...] = ()
     devices: tuple[Path, ...] = ()
     empty: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
     terminal: bool = False
     etc: tuple[str, ...] = ("alternatives", "ld.so.cache", "passwd", "group", "localtime", "nsswitch.conf")
 
@@ -191,6 +193,8 @@ def _jailed(command: Command) -> tuple[str, ...]:
     argv += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/var/tmp", "--dir", "/run"]
     for folder in jail.empty:
         argv += ["--dir", folder]
+    for folder in jail.hidden:
+        argv += ["--tmpfs", folder] if Path(folder).is_dir() else []
     for device in jail.devices:
         argv += ["--dev-bind-try", str(device), str(device)]
     for host, inside in jail.read_only:

@@ -14,7 +14,7 @@ from harness.kselftest.guests import GuestPart
 from harness.machine.devices import guest_devices
 from harness.machine.journal import item_of, read_journal
 from harness.machine.model import TCG_SCALE, Accelerator, Deadlines, GuestSpec
-from harness.machine.session import Session, run_sessions, warm
+from harness.machine.session import Session, run_sessions
 from harness.native_tools import TOOLS_DIR_VARIABLE, build_tools
 from harness.places import suites_dir
 from harness.plan import Invocation, Observer, fuzzing
@@ -46,7 +46,7 @@ class Bench:
     suites: tuple[Path, ...]
     vms: int
     reruns: int
-    arguments: tuple[str, ...] = ()
+    keyword: str = ""
     only: tuple[str, ...] | None = None
     of_side: Mapping[str, GuestPart] = field(default_factory=dict)
     label: str = "tests"
@@ -77,12 +77,11 @@ class Bench:
             kernel_args=_CHECKED_ARGS if checked else (),
             qemu_args=devices.qemu_args,
         )
-        arguments = ("-k", asked.keyword) if asked.keyword else ()
         folders = tuple(suite.directory for suite in suites)
         root = folders[0].parent if folders else suites_dir()
         # Guests of both sides run at once: half of the processors for each.
         vms = asked.vms or max(1, (os.cpu_count() or 2) // 2)
-        return Bench(guest, root, folders, vms, asked.reruns, arguments, asked.tests or None)
+        return Bench(guest, root, folders, vms, asked.reruns, asked.keyword, asked.tests or None)
 
 
 def run_passes(bench: Bench, images: Mapping[str, Path], run: RunFolder, observer: Observer) -> dict[str, SideResults]:
@@ -91,7 +90,6 @@ def run_passes(bench: Bench, images: Mapping[str, Path], run: RunFolder, observe
     images: the kernel of each side; sides run at the same time, on the same load. Tests whose outcome differs are run
     again on all sides, `reruns` times; tests that our machine lost are run again until they are not, within reason.
     """
-    warm(bench.root, bench.suites)
     guests = "1 guest" if bench.vms == 1 else f"{bench.vms} guests"
     observer.stage("boot", f"{' and '.join(images)}, {guests} each; consoles and logs in {run.path / 'results'}")
     sides = dict(zip(images, _pass(bench, images, run, observer, 1, bench.only), strict=True))
@@ -147,7 +145,7 @@ def _pass(
 
     parts = [sorted(part.env.items()) for part in bench.of_side.values()]
     # The number of guests is no part of what a result means; a resumed run may use another.
-    inputs = inputs_digest(attempt, list(images.items()), only or (), bench.suites, bench.arguments, parts)
+    inputs = inputs_digest(attempt, list(images.items()), only or (), bench.suites, bench.keyword, parts)
     return run.once(f"{bench.label}-{attempt}", list[SideResults], inputs, make)
 
 
@@ -173,7 +171,7 @@ def _session(
         folder=folder,
         workers=workers,
         only=only,
-        arguments=bench.arguments,
+        keyword=bench.keyword,
         attempt=max(attempt, 1),
     )
 

@@ -77,6 +77,7 @@ def _start(folder: Path, words: list[str]) -> subprocess.Popen[bytes]:
         **json.loads((folder / "env.json").read_text()),
         "PYTHONPATH": brought,
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "KTRIAL_BOARD_PATH": brought,
         "KTRIAL_PLAN": str(folder / "plan.json"),
         "KTRIAL_BPF_DIR": str(folder / "bpf"),

@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.metadata import Distribution, DistributionFinder, MetadataPathFinder
 from types import ModuleType
 
 _BROUGHT = os.environ["KTRIAL_BOARD_PATH"].split(os.pathsep)
 
 
 class Brought:
-    """Finds modules, and what is known of their packages, in the folders that were copied to the board."""
+    """Finds modules in the folders that were copied to the board."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         return PathFinder.find_spec(name, _BROUGHT, target) if path is None else None
-
-    @staticmethod
-    def find_distributions(context: DistributionFinder.Context) -> Iterable[Distribution]:
-        """What pytest looks for its plugins in."""
-        return MetadataPathFinder.find_distributions(DistributionFinder.Context(name=context.name, path=_BROUGHT))
 
 
 sys.meta_path.insert(0, Brought)

@@ -7,6 +7,9 @@ One module with two halves, because pytest-xdist hands the same command line to 
 * on the host (the controller) it appends one JSON line for each finished test to a journal, so that a killed run can be
   resumed and nothing is known only in memory.
 
+Before either, the host collects and writes down the names of all tests (`--ktrial-names`), so that no guest collects
+more than it runs (late_items.py).
+
 It imports nothing of `harness`: an import costs whole seconds in an emulated guest.
 
 The protocol on the guest's kernel log (`/dev/kmsg`), which the host's watcher reads from the console:
@@ -28,6 +31,7 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol  # as pytest-rerunfailures and others use it: there is no public name
 from health import Health
+from late_items import LateItems
 
 MARK = "ktrial:"
 LAST = "ktrial-seconds"  # a property of a test's last report: the duration of all its phases
@@ -37,7 +41,8 @@ _LONGEST_NAME = 700  # bytes; a kernel log record holds 1,024 with its prefix (P
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("ktrial")
-    group.addoption("--ktrial-plan", help="JSON: which tests to run, and their deadlines")
+    group.addoption("--ktrial-plan", help="JSON: the tests to run, by name and in order, and their deadlines")
+    group.addoption("--ktrial-names", help="file that gets the names of the collected tests, as a JSON list")
     group.addoption("--ktrial-journal", help="file that gets one JSON line for each finished test")
 
 
@@ -50,20 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(GuestHalf(config), "ktrial-guest")
     elif config.getoption("--ktrial-journal"):
         config.pluginmanager.register(HostHalf(Path(config.getoption("--ktrial-journal"))), "ktrial-host")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests that the plan wants: `only` (all where it is null) less `skip`, with `first` in front."""
-    plan = _plan(config)
-    only = plan.get("only")
-    skip = set(plan.get("skip", ()))
-    wanted = None if only is None else set(only)
-    kept = [item for item in items if item.nodeid not in skip and (wanted is None or item.nodeid in wanted)]
-    dropped = [item for item in items if item not in set(kept)] if len(kept) != len(items) else []
-    if dropped:
-        config.hook.pytest_deselected(items=dropped)
-    rank = {test: place for place, test in enumerate(plan.get("first", ()))}
-    items[:] = sorted(kept, key=lambda item: rank.get(item.nodeid, len(rank)))
+    elif config.getoption("--ktrial-names"):
+        config.pluginmanager.register(Names(Path(config.getoption("--ktrial-names"))), "ktrial-names")
 
 
 def _plan(config: pytest.Config) -> dict[str, Any]:
@@ -72,6 +65,16 @@ def _plan(config: pytest.Config) -> dict[str, Any]:
         return {}
     plan: dict[str, Any] = json.loads(Path(where).read_text())
     return plan
+
+
+class Names:
+    """Writes down what was collected."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._path.write_text(json.dumps([item.nodeid for item in session.items]))
 
 
 class KernelLog:
@@ -125,12 +128,29 @@ class GuestHalf:
         self.scale = float(plan.get("scale", 1.0)) * (_CHECKED_SCALE if Path("/proc/lockdep").exists() else 1.0)
         self.default = float(plan.get("deadline", 30.0))
         self.boot = os.environ.get("KTRIAL_BOOT", "")
+        self.tests: list[str] = plan.get("tests", [])
         self.health = Health() if self.boot and plan.get("health", True) else None
         self.log = KernelLog()
         self.config = config
 
     def pytest_sessionstart(self) -> None:
         self.log.mark("ready")
+
+    def pytest_collection(self, session: pytest.Session) -> bool:
+        """Go as far as the modules' names; the tests themselves are made when their turn comes."""
+        self.late = LateItems(session, self.tests)
+        session.perform_collect(genitems=False)
+        session.testscollected = len(self.tests)
+        return True
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item | pytest.Collector]) -> None:
+        """Here, for when pytest's collection is over it forgets about a conftest.py whose folder nobody looked into."""
+        self.late.look_around(items)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Before pytest-xdist's own, which reads the names off `items`."""
+        session.items = self.late  # type: ignore[assignment]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:

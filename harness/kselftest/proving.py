@@ -33,7 +33,7 @@ def prove(
     if not parts:
         return ()
     observer.stage("proof", "the series' own selftests on the kernel without it")
-    proving = replace(bench, suites=(suite.directory,), of_side=parts, only=None, arguments=(), label="proof")
+    proving = replace(bench, suites=(suite.directory,), of_side=parts, only=None, keyword="", label="proof")
     on_base = run_passes(proving, {"proof": image}, run, observer)["proof"]
     if again := failing(on_base):
         repeat = replace(proving, only=again, of_side={"proof-again": parts["proof"]}, label="proof-again")

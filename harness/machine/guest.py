@@ -16,6 +16,7 @@ from pathlib import Path
 from harness.command import Command, Jail
 from harness.errors import ToolchainError
 from harness.machine.model import Accelerator, GuestSpec
+from harness.places import vm_dir
 
 __all__ = [
     "GUEST_DIR",
@@ -35,6 +36,9 @@ _QEMU_DIR = Path("/ktrial/qemu")
 _STATUS = "qemu.status"
 # Mount points that virtme-ng-init expects in the guest's root, which here is the jail's.
 _MOUNT_POINTS = ("/sys", "/root", "/home", "/opt", "/srv", "/var/lib", "/var/log", "/var/cache", "/var/run", "/mnt")
+# Ours stands where virtme-ng-init looks for udevd, and says why; what would ask a udevd to work has nothing to ask.
+_UDEVD = Path("/usr/lib/systemd/systemd-udevd")
+_UDEVADM = Path("/usr/bin/udevadm")
 # virtme-ng starts an interactive shell through su, which asks PAM.
 _LOGIN = ("pam.d", "security", "login.defs", "profile", "bash.bashrc", "terminfo", "environment")
 # The `9pnet` default (`cache=none`) fetches every page of every import again: 4-6 s for pytest against 2.8 s.
@@ -130,11 +134,19 @@ def _host_env() -> dict[str, str]:
 def _jail(spec: GuestSpec, folder: Path) -> Jail:
     readable = dict.fromkeys((*interpreter_paths(), *(path.resolve() for path in spec.readable)))
     return Jail(
-        read_only=(*((path, path) for path in readable), (spec.image.resolve().parent, _KERNEL_DIR)),
+        read_only=(*((path, path) for path in readable), (spec.image.resolve().parent, _KERNEL_DIR), *_udev()),
         read_write=((folder / "qemu", _QEMU_DIR), (folder / "guest", GUEST_DIR)),
         devices=(Path("/dev/kvm"),) if spec.accelerator is Accelerator.KVM else (),
         empty=_MOUNT_POINTS,
+        hidden=(str(_UDEVD.parent),),
     )
+
+
+def _udev() -> tuple[tuple[Path, Path], ...]:
+    """vm/udevd for udevd, and nothing for udevadm, where the system has them."""
+    ours = (vm_dir() / "udevd", _UDEVD)
+    none = (Path("/usr/bin/true"), _UDEVADM)
+    return tuple(pair for pair in (ours, none) if pair[1].parent.is_dir() and (pair is ours or _UDEVADM.exists()))
 
 
 def host_has_kvm() -> bool:

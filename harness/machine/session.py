@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,12 +27,15 @@ from harness.machine.model import GuestSpec
 from harness.places import vm_dir
 from harness.results import SideResults
 
-__all__ = ["Session", "run_sessions", "warm"]
+__all__ = ["Session", "names_of", "run_sessions"]
 
 _POLL = 0.1
 _COLLECT_DEADLINE = 120.0
+_NOTHING_COLLECTED = 5  # pytest.ExitCode.NO_TESTS_COLLECTED
 # A worker that never comes up would be replaced for ever; one crash for each test is the most that makes sense.
 _RESTARTS = 2000
+# Looking through every installed package for plugins of pytest costs an emulated guest a second; none is wanted.
+_NO_AUTOLOAD = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 _BOARD_RESTARTS = 50  # a board takes minutes to come back
 
 
@@ -40,8 +45,8 @@ class Session:
 
     guest: how to boot, or which board to use (its `boots` and `plan` are set here). suites: folders of tests, below
     `root`. folder: where the journal, the log and the boots go. only: tests to run, None for all. skip: tests not to
-    run. first: tests to run before all others. arguments: more words for pytest (`-k shrink`). attempt: 1 for the first
-    run, 2 for the first repetition.
+    run. first: tests to run before all others. keyword: an expression that names must match, as pytest's `-k`.
+    arguments: more words for pytest (`-x`). attempt: 1 for the first run, 2 for the first repetition.
     """
 
     side: str
@@ -53,6 +58,7 @@ class Session:
     only: tuple[str, ...] | None = None
     skip: tuple[str, ...] = ()
     first: tuple[str, ...] = ()
+    keyword: str = ""
     arguments: tuple[str, ...] = ()
     attempt: int = 1
 
@@ -95,20 +101,39 @@ def run_sessions(sessions: Sequence[Session], splats: SplatFinder, listen: Liste
     return [_collect(one, splats) for one in running]
 
 
-def warm(root: Path, suites: Sequence[Path]) -> None:
-    """Collect the suites once on the host, so that their compiled tests are there before any guest looks for them.
+def names_of(session: Session) -> tuple[str, ...]:
+    """The names of a session's tests, in the order in which they shall run.
 
-    A guest cannot write bytecode, and compiling and rewriting a suite's assertions costs an emulated one seconds at
-    every boot. Raises UsageError where a suite cannot be loaded.
+    They are collected on the host, which also compiles the tests and rewrites their assertions: a guest cannot write
+    bytecode, and would do it again at every boot. Raises UsageError where a suite cannot be loaded.
     """
-    argv = [*_pytest(root), "--collect-only", *(str(suite) for suite in suites)]
-    env = {"PYTHONPATH": str(vm_dir())}
-    done = run(Command(tuple(argv), cwd=root, env=env, deadline=_COLLECT_DEADLINE), check=False)
-    if not done.ok:
-        raise UsageError("a suite cannot be loaded", detail=done.tail(), hint=f"python -m pytest --collect-only {root}")
+    only = None if session.only is None else set(session.only)
+    skip = set(session.skip)
+    collected = _collected(session.root, session.suites, session.keyword, tuple(sorted(session.guest.env.items())))
+    wanted = [name for name in collected if name not in skip and (only is None or name in only)]
+    rank = {name: place for place, name in enumerate(session.first)}
+    return tuple(sorted(wanted, key=lambda name: rank.get(name, len(rank))))
+
+
+@functools.lru_cache
+def _collected(
+    root: Path, suites: tuple[Path, ...], keyword: str, variables: tuple[tuple[str, str], ...]
+) -> tuple[str, ...]:
+    """The names of all tests of some suites, as a worker with these variables has them."""
+    with tempfile.NamedTemporaryFile(prefix="ktrial-names-") as names:
+        argv = [*_pytest(root), "--collect-only", "--ktrial-names", names.name]
+        argv += ["-k", keyword] if keyword else []
+        argv += [str(suite) for suite in suites]
+        env = {**dict(variables), **_NO_AUTOLOAD, "PYTHONPATH": str(vm_dir())}
+        done = run(Command(tuple(argv), cwd=root, env=env, deadline=_COLLECT_DEADLINE), check=False)
+        if done.status not in (0, _NOTHING_COLLECTED):
+            hint = f"python -m pytest --collect-only {root}"
+            raise UsageError("a suite cannot be loaded", detail=done.tail(), hint=hint)
+        return tuple(msgspec.json.decode(Path(names.name).read_bytes()))
 
 
 def _begin(session: Session, stack: contextlib.ExitStack) -> _Running:
+    session.folder.mkdir(parents=True, exist_ok=True)
     _mend(session.journal)
     told, seen = read_on(session.journal, 0)
     done = tuple(sorted(finished_tests(told)))
@@ -128,13 +153,10 @@ def _mend(journal: Path) -> None:
 
 def _command(session: Session) -> Command:
     """pytest on the host, whose xdist workers are guests."""
-    session.folder.mkdir(parents=True, exist_ok=True)
     plan = session.folder / "plan" / "plan.json"
     deadlines = session.guest.deadlines
     plan_value = {
-        "only": session.only,
-        "skip": session.skip,
-        "first": session.first,
+        "tests": names_of(session),
         "deadline": deadlines.test,
         "scale": deadlines.scale,
     }
@@ -148,7 +170,7 @@ def _command(session: Session) -> Command:
     argv += ["--max-worker-restart", str(restarts), *session.arguments]
     argv += [str(root / suite.relative_to(session.root)) for suite in session.suites]
     path = f"{Path(__file__).parents[2]}:{vm_dir()}"
-    env = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "120"}
+    env = {**_NO_AUTOLOAD, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "120"}
     return Command(tuple(argv), cwd=session.root, env=env)
 
 
@@ -172,12 +194,24 @@ def _gateway(session: Session, plan: Path) -> tuple[str, str]:
 
 def _pytest(root: Path) -> list[str]:
     """pytest with our plugin on the suites of a folder, and nothing of the user's."""
-    words = [guest_python(), "-m", "pytest", "-p", "ktrial_pytest", "-p", "no:cacheprovider", "-q"]
+    words = [
+        guest_python(),
+        "-m",
+        "pytest",
+        "-p",
+        "xdist.plugin",
+        "-p",
+        "ktrial_pytest",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+    ]
     return [*words, "--rootdir", str(root), "-c", str(root / "pytest.ini")]
 
 
 def _guest_env(plan: Path) -> dict[str, str]:
-    return {"PYTHONPATH": str(vm_dir()), "PYTHONDONTWRITEBYTECODE": "1", "KTRIAL_PLAN": str(plan), "HOME": "/tmp"}
+    paths = {"PYTHONPATH": str(vm_dir()), "KTRIAL_PLAN": str(plan), "HOME": "/tmp"}
+    return {**_NO_AUTOLOAD, "PYTHONDONTWRITEBYTECODE": "1", **paths}
 
 
 def _pass_on(one: _Running, listen: Listener | None) -> None:
