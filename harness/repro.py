@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 __all__ = ["Reproduction", "commands", "script"]
@@ -87,10 +87,17 @@ def _test_commands(reproduction: Reproduction) -> list[str]:
     images = (reproduction.base_image, reproduction.patched_image)
     plans = reproduction.selftests or (None, None)
     return [
-        shlex.join(("ktrial", "test", str(image), *_selection(reproduction), *_selftests(plan)))
+        shlex.join(("ktrial", "test", str(image), *_selection(_alone(reproduction)), *_selftests(plan)))
         for image, plan in zip(images, plans, strict=True)
         if image
     ]
+
+
+def _alone(reproduction: Reproduction) -> Reproduction:
+    """With the test's own suite only, whose folder its name begins with: the guest boots without the others' cards."""
+    own = reproduction.test.partition("/")[0]
+    suites = tuple(suite for suite in reproduction.suites if suite.partition(":")[0] == own)
+    return replace(reproduction, suites=suites or reproduction.suites)
 
 
 def _selftests(plan: Path | None) -> tuple[str, ...]:

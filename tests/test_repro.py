@@ -80,6 +80,16 @@ def test_the_test_runs_on_both_kernels_base_first(recorded):
     ]  # fmt: skip
 
 
+def test_a_test_alone_needs_no_suite_but_its_own(recorded):
+    several = replace(ONE, suites=("drivers", "xdp_multibuf", "kselftest:bpf"))
+    _, called = recorded(script(several))
+    assert [argv[argv.index("--suite") :] for argv in called] == [["--suite", "xdp_multibuf", "--test", ONE.test]] * 2
+    _, called = recorded(script(replace(several, test="kselftest/test_kselftest.py::test[bpf:x]")))
+    assert {argv[argv.index("--suite") + 1] for argv in called} == {"kselftest:bpf"}
+    _, (argv,) = recorded(script(several), "run")
+    assert argv.count("--suite") == 3, "the same suites make the same configuration"
+
+
 def test_the_trial_is_run_again_with_the_same_inputs(recorded):
     _, (argv,) = recorded(script(ONE), "run")
     assert argv[:9] == [
