@@ -1,5 +1,6 @@
 """Guests under tests that take them down in every way there is: the one at fault pays, the others do not."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,3 +147,21 @@ def test_the_same_kernel_twice_raises_nothing(image, tmp_path):
     base, patched = run_sessions([sides[0], replace(sides[1], side="patched")], find_splats)
     changes = {test.change for test in compare(base, patched).tests}
     assert changes <= {Change.SAME, Change.STILL_FAILING}
+
+
+def test_a_guest_has_the_modules_that_were_built_with_its_kernel(image, tmp_path):
+    built = tmp_path / "built"
+    release = _release(image.read_bytes())
+    modules = built / "modules" / "lib" / "modules" / release
+    modules.mkdir(parents=True)
+    (modules / "modules.dep").write_text("kernel/planted.ko:\n")
+    shutil.copy(image, built / "bzImage")
+    suites = (ROOT / "modular",)
+    (results,) = run_sessions([session(built / "bzImage", tmp_path / "run", suites=suites)], find_splats)
+    assert [(result.outcome, result.reason) for result in results.results] == [(Outcome.PASSED, "")]
+
+
+def _release(bz_image: bytes) -> str:
+    """A kernel's `uname -r`, where Documentation/arch/x86/boot.rst has it (kernel_version)."""
+    at = 0x200 + int.from_bytes(bz_image[0x20E:0x210], "little")
+    return bz_image[at : bz_image.index(b"\0", at)].split()[0].decode()

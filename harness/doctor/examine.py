@@ -65,7 +65,7 @@ def _programs() -> tuple[_Look, ...]:
         _Look("libxdp", "the rings of AF_XDP, for xdpsock", programs.header("xdp/xsk.h", "bpf")),
         _Look("virtme-ng", "boots a kernel with the host's files as its root", programs.virtme_ng),
         _Look("qemu", "is the machine that kernels boot in", programs.qemu),
-        _Look("udev", "makes the guest's /dev/virtio-ports, through which results travel", programs.udev),
+        _Look("udev", "a guest starts what is in its place, for the ports through which results travel", programs.udev),
         _Look("kmod", "depmod and modprobe, for kernels with modules", program("kmod")),
         _Look("iproute2", "sets up the guest's network", program("ip", "-Version")),
     )

@@ -143,10 +143,11 @@ def _jail(spec: GuestSpec, folder: Path) -> Jail:
 
 
 def _udev() -> tuple[tuple[Path, Path], ...]:
-    """vm/udevd for udevd, and nothing for udevadm, where the system has them."""
-    ours = (vm_dir() / "udevd", _UDEVD)
-    none = (Path("/usr/bin/true"), _UDEVADM)
-    return tuple(pair for pair in (ours, none) if pair[1].parent.is_dir() and (pair is ours or _UDEVADM.exists()))
+    """vm/udevd for udevd, and nothing for udevadm; a system that keeps its udevd elsewhere uses that."""
+    if not _UDEVD.parent.is_dir():
+        return ()
+    none = ((Path("/usr/bin/true"), _UDEVADM),) if _UDEVADM.exists() else ()
+    return ((vm_dir() / "udevd", _UDEVD), *none)
 
 
 def host_has_kvm() -> bool:
