@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.command import Command, CommandFailed, Jail, run
 from harness.errors import ToolchainError
-from harness.places import cache_dir
+from harness.places import cache_dir, suites_dir
 from harness.suites import Suite
 
 __all__ = ["BPF_DIR_VARIABLE", "compile_objects", "place"]
@@ -24,6 +24,7 @@ BPF_DIR_VARIABLE = "KTRIAL_BPF_DIR"
 # -mcpu=v3: 32-bit arithmetic and jumps, known to every kernel that has multi-buffer XDP (5.18).
 _FLAGS = ("-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror")
 _SOURCE_DIR = Path("/ktrial/suite")
+_SHARED_DIR = Path("/ktrial/shared")
 _OUTPUT_DIR = Path("/ktrial/out")
 _HEADERS = ("bpf/bpf_helpers.h", "bpf/bpf_helper_defs.h", "bpf/bpf_tracing.h", "bpf/bpf_core_read.h", "linux/bpf.h")
 _DEADLINE = 60.0
@@ -58,10 +59,10 @@ def _compiler() -> str:
 
 
 def _digest(source: Path, compiler: str) -> str:
-    """Of the source, the headers beside it, the system's BPF headers, the compiler and its flags."""
+    """Of the source, the headers beside it and those of all suites, the system's, the compiler and its flags."""
     digest = hashlib.sha256()
     headers = (Path("/usr/include") / name for name in _HEADERS)
-    for file in (source, *sorted(source.parent.glob("*.h")), *headers):
+    for file in (source, *sorted(source.parent.glob("*.h")), *sorted(_shared().glob("*.h")), *headers):
         digest.update(f"{file.name}\0".encode())
         if file.is_file():
             digest.update(hashlib.sha256(file.read_bytes()).digest())
@@ -69,17 +70,25 @@ def _digest(source: Path, compiler: str) -> str:
     return digest.hexdigest()[:32]
 
 
+def _shared() -> Path:
+    """The headers that programs of every suite may include."""
+    return suites_dir() / "bpf" / "include"
+
+
 def _compile(source: Path, kept: Path, log: Path | None) -> None:
     """Compile in a jail and put the object in the cache, whole or not at all."""
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".compile-", dir=kept.parent) as scratch:
         jail = Jail(
-            read_only=((source.parent, _SOURCE_DIR),),
+            read_only=((source.parent, _SOURCE_DIR), *(((_shared(), _SHARED_DIR),) if _shared().is_dir() else ())),
             read_write=((Path(scratch), _OUTPUT_DIR),),
         )
         arguments = (str(_SOURCE_DIR / source.name), "-o", str(_OUTPUT_DIR / kept.name))
         command = Command(
-            ("clang", *_FLAGS, *_architecture(), "-c", *arguments), deadline=_DEADLINE, jail=jail, log=log
+            ("clang", *_FLAGS, "-I", str(_SHARED_DIR), *_architecture(), "-c", *arguments),
+            deadline=_DEADLINE,
+            jail=jail,
+            log=log,
         )
         try:
             run(command)

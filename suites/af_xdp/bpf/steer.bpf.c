@@ -4,6 +4,7 @@
 #include <linux/if_ether.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include <ktrial_maps.h>
 
 #define TEST_TYPE 0x88B5
 #define METADATA 8
@@ -22,13 +23,7 @@ struct counts {
 	__u64 turn;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct counts);
-} counts SEC(".maps");
+SHARED(struct counts, counts);
 
 static __always_inline struct counts *counted(struct xdp_md *ctx)
 {

@@ -7,6 +7,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include <ktrial_maps.h>
 
 #define TEST_TYPE 0x88B5 /* as suites/net/wire.py */
 #define ETH_HLEN 14
@@ -44,15 +45,6 @@ struct trace {
 };
 
 /* One element each, so that all of it can be mapped at once. */
-#define SHARED(name, kind) \
-	struct { \
-		__uint(type, BPF_MAP_TYPE_ARRAY); \
-		__uint(map_flags, BPF_F_MMAPABLE); \
-		__uint(max_entries, 1); \
-		__type(key, __u32); \
-		__type(value, kind); \
-	} name SEC(".maps")
-
 struct orders {
 	struct order of[SLOTS];
 };
@@ -61,25 +53,17 @@ struct sights {
 	struct sight of[SLOTS];
 };
 
-SHARED(orders, struct orders);
-SHARED(sights, struct sights);
-SHARED(traces, struct trace);
+SHARED(struct orders, orders);
+SHARED(struct sights, sights);
+SHARED(struct trace, traces);
 
 /* A map of devices or processors belongs to programs with frags support or to those without, never to both
  * (bpf_prog_map_compatible): each kind has its own, with the same entries.
  */
-#define TARGETS(name, kind) \
-	struct { \
-		__uint(type, kind); \
-		__uint(max_entries, 1); \
-		__type(key, __u32); \
-		__type(value, __u32); \
-	} name SEC(".maps")
-
-TARGETS(frags_devices, BPF_MAP_TYPE_DEVMAP);
-TARGETS(plain_devices, BPF_MAP_TYPE_DEVMAP);
-TARGETS(frags_cpus, BPF_MAP_TYPE_CPUMAP);
-TARGETS(plain_cpus, BPF_MAP_TYPE_CPUMAP);
+REDIRECT_MAP(BPF_MAP_TYPE_DEVMAP, __u32, 1, frags_devices);
+REDIRECT_MAP(BPF_MAP_TYPE_DEVMAP, __u32, 1, plain_devices);
+REDIRECT_MAP(BPF_MAP_TYPE_CPUMAP, __u32, 1, frags_cpus);
+REDIRECT_MAP(BPF_MAP_TYPE_CPUMAP, __u32, 1, plain_cpus);
 
 static __always_inline bool ours(struct xdp_md *ctx)
 {

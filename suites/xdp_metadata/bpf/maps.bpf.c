@@ -2,6 +2,7 @@
 /* Maps that hold programs. The jumping program gives its map an owner; nothing of it runs. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <ktrial_maps.h>
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -10,19 +11,9 @@ struct {
 	__type(value, __u32);
 } jumps SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_DEVMAP);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct bpf_devmap_val);
-} devices SEC(".maps");
+DEVICES(1, devices);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_CPUMAP);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct bpf_cpumap_val);
-} cpus SEC(".maps");
+CPUS(1, cpus);
 
 SEC("xdp")
 int jumps_on(struct xdp_md *ctx)

@@ -6,6 +6,7 @@
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
+#include <ktrial_maps.h>
 
 #define STEPS 12
 #define ROOM 256 /* more than the kernel takes as metadata */
@@ -51,13 +52,7 @@ struct scripts {
 	struct script of[STAGES];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct scripts);
-} scripts SEC(".maps");
+SHARED(struct scripts, scripts);
 
 struct outgoing {
 	__u32 length;
@@ -66,13 +61,7 @@ struct outgoing {
 	} frames[OUTGOING];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct outgoing);
-} outgoing SEC(".maps");
+SHARED(struct outgoing, outgoing);
 
 struct frame {
 	__u32 ifindex;
@@ -93,27 +82,11 @@ struct seen {
 	struct frame frames[FRAMES];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct seen);
-} seen SEC(".maps");
+SHARED(struct seen, seen);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_DEVMAP);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct bpf_devmap_val);
-} devices SEC(".maps");
+DEVICES(1, devices);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_CPUMAP);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct bpf_cpumap_val);
-} cpus SEC(".maps");
+CPUS(1, cpus);
 
 static __always_inline struct script *script_of(__u32 stage)
 {

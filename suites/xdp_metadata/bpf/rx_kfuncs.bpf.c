@@ -2,6 +2,7 @@
 /* One program for each thing that a device may tell of a frame it received. A test loads one of them, bound to a device. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <ktrial_maps.h>
 
 struct told {
 	__u32 runs;
@@ -14,13 +15,7 @@ struct told {
 	__u32 length;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct told);
-} told SEC(".maps");
+SHARED(struct told, told);
 
 /* Weak: a kernel may have some of them only. */
 extern int bpf_xdp_metadata_rx_timestamp(const struct xdp_md *ctx, __u64 *timestamp) __ksym __weak;
@@ -52,8 +47,7 @@ int rx_timestamp(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
-SEC("xdp")
-int rx_hash(struct xdp_md *ctx)
+static __always_inline int tell_hash(struct xdp_md *ctx)
 {
 	struct told *t = told_of(ctx);
 	__u32 hash = 0xeeeeeeee, type = 0xeeeeeeee;
@@ -65,6 +59,18 @@ int rx_hash(struct xdp_md *ctx)
 	t->hash_type = type;
 	t->runs++;
 	return XDP_PASS;
+}
+
+SEC("xdp")
+int rx_hash(struct xdp_md *ctx)
+{
+	return tell_hash(ctx);
+}
+
+SEC("xdp.frags")
+int rx_hash_frags(struct xdp_md *ctx)
+{
+	return tell_hash(ctx);
 }
 
 SEC("xdp")
@@ -78,21 +84,6 @@ int rx_vlan_tag(struct xdp_md *ctx)
 	t->error = bpf_xdp_metadata_rx_vlan_tag(ctx, &protocol, &tci);
 	t->vlan_protocol = protocol;
 	t->vlan_tci = tci;
-	t->runs++;
-	return XDP_PASS;
-}
-
-SEC("xdp.frags")
-int rx_hash_frags(struct xdp_md *ctx)
-{
-	struct told *t = told_of(ctx);
-	__u32 hash = 0xeeeeeeee, type = 0xeeeeeeee;
-
-	if (!t)
-		return XDP_ABORTED;
-	t->error = bpf_xdp_metadata_rx_hash(ctx, &hash, (void *)&type);
-	t->hash = hash;
-	t->hash_type = type;
 	t->runs++;
 	return XDP_PASS;
 }

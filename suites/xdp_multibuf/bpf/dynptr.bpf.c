@@ -2,6 +2,7 @@
 /* Dynptrs over an XDP frame: requests from a map, as dynptr.py writes them. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <ktrial_maps.h>
 
 #define REQUESTS 16
 #define SLICE 16
@@ -34,25 +35,13 @@ struct requests {
 	struct request request[REQUESTS];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct requests);
-} requests SEC(".maps");
+SHARED(struct requests, requests);
 
 struct bytes {
 	__u8 bytes[AT_MASK + 1 + LENGTH_MASK + 1];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct bytes);
-} bytes SEC(".maps");
+SHARED(struct bytes, bytes);
 
 static __always_inline __s64 copy(struct bpf_dynptr *ptr, struct request *r, struct bytes *b)
 {

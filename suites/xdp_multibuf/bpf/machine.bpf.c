@@ -5,6 +5,7 @@
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <ktrial_maps.h>
 
 #define OPERATIONS 32
 #define BUFFER_SIZE (1 << 18)
@@ -47,25 +48,13 @@ struct script {
 	struct operation operations[OPERATIONS];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct script);
-} script SEC(".maps");
+SHARED(struct script, script);
 
 struct buffer {
 	__u8 bytes[BUFFER_SIZE];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct buffer);
-} buffer SEC(".maps");
+SHARED(struct buffer, buffer);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);

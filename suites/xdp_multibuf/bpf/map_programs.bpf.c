@@ -2,21 +2,12 @@
 /* Programs of both kinds for entries of devmaps and cpumaps, and programs that redirect through such a map. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <ktrial_maps.h>
 
 /* Replaced by a map of the test's own when one of the redirecting programs is loaded. */
-struct {
-	__uint(type, BPF_MAP_TYPE_DEVMAP);
-	__uint(max_entries, 2);
-	__type(key, __u32);
-	__type(value, struct bpf_devmap_val);
-} devices SEC(".maps");
+DEVICES(2, devices);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_CPUMAP);
-	__uint(max_entries, 2);
-	__type(key, __u32);
-	__type(value, struct bpf_cpumap_val);
-} cpus SEC(".maps");
+CPUS(2, cpus);
 
 #define PASSING(section, name)		\
 	SEC(section)			\

@@ -2,6 +2,7 @@
 /* bpf_xdp_pull_data: one pull, and the frame's shape before and after it. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <ktrial_maps.h>
 
 extern int bpf_xdp_pull_data(struct xdp_md *xdp, __u32 length) __ksym;
 
@@ -15,13 +16,7 @@ struct pull {
 	__u32 last; /* the last byte that was asked for, by direct access */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct pull);
-} pulls SEC(".maps");
+SHARED(struct pull, pulls);
 
 SEC("xdp.frags")
 int pull_machine(struct xdp_md *ctx)

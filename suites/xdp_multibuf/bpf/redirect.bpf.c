@@ -2,20 +2,11 @@
 /* Programs that redirect whole frames to a CPU or a device, and programs that look at them on the way. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <ktrial_maps.h>
 
-struct {
-	__uint(type, BPF_MAP_TYPE_DEVMAP);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct bpf_devmap_val);
-} devices SEC(".maps");
+DEVICES(1, devices);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_CPUMAP);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct bpf_cpumap_val);
-} cpus SEC(".maps");
+CPUS(1, cpus);
 
 /* What the programs do to a frame and have seen of it; as redirect.py has it. */
 struct stage {
@@ -29,13 +20,7 @@ struct stage {
 	__s32 refused; /* the first error of an adjustment */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct stage);
-} stages SEC(".maps");
+SHARED(struct stage, stages);
 
 static __always_inline struct stage *stage(void)
 {

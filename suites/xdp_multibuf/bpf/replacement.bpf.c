@@ -2,6 +2,7 @@
 /* Extensions (freplace) for the functions of target.bpf.c. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <ktrial_maps.h>
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -18,13 +19,7 @@ struct seen {
 	__u8 last[4];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct seen);
-} sights SEC(".maps");
+SHARED(struct seen, sights);
 
 SEC("freplace/hook")
 int replacement(struct xdp_md *ctx)

@@ -2,6 +2,7 @@
 /* Tracing programs on the entry and the exit of an XDP program, which capture its frame whole. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <ktrial_maps.h>
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
@@ -25,13 +26,7 @@ enum where {
 	EXIT,
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct trace);
-} traces SEC(".maps");
+SHARED(struct trace, traces);
 
 /* The traced program's first argument is its struct xdp_buff. */
 static __always_inline __u32 capture(struct xdp_md *buff, struct trace *trace)
