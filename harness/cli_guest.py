@@ -35,7 +35,7 @@ from harness.results import Outcome, SideResults
 from harness.store import RunFolder, find_run, new_run
 from harness.suites import Suite, find_suites, load_suite
 
-__all__ = ["boot", "shell", "test"]
+__all__ = ["boot", "image_of", "shell", "test"]
 
 Many = list[str] | None
 _STYLES = {Outcome.PASSED: "green", Outcome.SKIPPED: "yellow", Outcome.XFAILED: "yellow"}
@@ -113,7 +113,7 @@ def _chosen(kernel: Path | None, board: Board | None) -> Path | None:
     """The image to boot; None for a board, which is tested as it runs. Raises UsageError."""
     if (kernel is None) == (board is None):
         raise UsageError("name a kernel to boot, or a board", hint="ktrial test BZIMAGE, or ktrial test --on ssh:...")
-    return _image(kernel) if kernel else None
+    return image_of(kernel) if kernel else None
 
 
 def _in_guests(
@@ -166,7 +166,7 @@ def boot(
     accel: Annotated[str, typer.Option(help="auto, kvm or tcg.")] = "auto",
 ) -> None:
     """Boot a kernel and give a shell in its guest (exit or Ctrl-D ends it)."""
-    raise typer.Exit(_interactive(_image(kernel), accel, cpus, memory, ()))
+    raise typer.Exit(_interactive(image_of(kernel), accel, cpus, memory, ()))
 
 
 def shell(
@@ -184,7 +184,7 @@ def shell(
         sides = ", ".join(kernel.side for kernel in kernels) or "none"
         raise UsageError(f"run {folder.id} has no {side} kernel", hint=f"kernels of this run: {sides}")
     objects = folder.path / "bpf"
-    raise typer.Exit(_interactive(_image(Path(found.directory)), accel, cpus, memory, (objects,)))
+    raise typer.Exit(_interactive(image_of(Path(found.directory)), accel, cpus, memory, (objects,)))
 
 
 def _interactive(image: Path, accel: str, cpus: int, memory: int, readable: tuple[Path, ...]) -> int:
@@ -203,7 +203,7 @@ def _interactive(image: Path, accel: str, cpus: int, memory: int, readable: tupl
         return process.wait()
 
 
-def _image(path: Path) -> Path:
+def image_of(path: Path) -> Path:
     """The bzImage that a path names. Raises UsageError."""
     for image in (path, path / "bzImage", path / "arch/x86/boot/bzImage"):
         if image.is_file():

@@ -53,6 +53,7 @@ def run(
     build_timeout: Annotated[float, typer.Option(help="Seconds for one build.")] = 7200.0,
     fuzz: Annotated[float, typer.Option(help="Minutes of generated cases, beyond the fixed ones.")] = 0.0,
     fuzz_seed: Annotated[int, typer.Option(help="What the generated cases follow from; 0: a new seed.")] = 0,
+    perf: Annotated[bool, typer.Option("--perf", help="Measure the suites' benches too, on both kernels.")] = False,
     resume: Annotated[str | None, typer.Option(help="Go on with a run: its id, folder, or `last`.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for this run.")] = None,
     json: Annotated[str | None, typer.Option(help="Write the result as JSON to this file, or - .")] = None,
@@ -99,7 +100,10 @@ def run(
             json=json,
             fuzz_minutes=fuzz,
             fuzz_seed=fuzz_seed or new_seed(),
+            perf=perf,
         )
+        if perf and no_base:
+            raise UsageError("--perf compares with the base kernel, and --no-base builds none")
         folder = new_run(out, Path(series).stem if series != "-" else "stdin")
         folder.save_invocation(invocation)
     result = _run(folder, invocation, quiet)

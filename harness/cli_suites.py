@@ -37,6 +37,7 @@ def show(name: Annotated[str, typer.Argument(help="The suite's name.")]) -> None
         ("devices", suite.devices),
         ("programs of ours", suite.tools),
         ("picked when a series touches", suite.paths),
+        ("benches", tuple(sorted(path.name for path in suite.directory.glob("bench_*.py")))),
         ("BPF programs", tuple(path.name for path in suite.bpf_sources)),
     ):
         if values:

@@ -16,6 +16,7 @@ from harness.build.model import Kernel
 from harness.command import Command, run
 from harness.compare import Comparison
 from harness.errors import KtrialError
+from harness.perf.model import FigureChange
 from harness.places import suites_dir
 from harness.plan import fuzzing
 from harness.record import atomic_write
@@ -63,7 +64,10 @@ def conclude(trial: Trial, error: KtrialError | None) -> RunResult:
         patched=trial.results[1] if trial.results else None,
         comparison=trial.comparison,
         proofs=trial.proofs,
-        reproduce=repro.commands(reproduction) if reproduction else "",
+        performance=trial.performance,
+        reproduce="\n".join(
+            filter(None, (repro.commands(reproduction) if reproduction else "", _measure_again(trial)))
+        ),
     )
     write_result(trial.run.result, result)
     return result
@@ -78,6 +82,7 @@ def _verdict(trial: Trial, error: KtrialError | None) -> Verdict:
             new_warnings=len(trial.warnings),
             uncompiled=len(trial.coverage.left),
             proofs=trial.proofs,
+            performance=trial.performance,
         )
     return identical_verdict([gap.file for gap in trial.coverage.left])
 
@@ -210,6 +215,19 @@ def _reproduction(trial: Trial) -> repro.Reproduction | None:
         fuzz_minutes=asked.fuzz_minutes,
         fuzz_seed=asked.fuzz_seed,
     )
+
+
+def _measure_again(trial: Trial) -> str:
+    """The command that measures the figures again that got worse; "" where none did."""
+    worse = trial.performance.of(FigureChange.WORSE) if trial.performance else ()
+    if not worse or trial.base_kernel is None or trial.patched_kernel is None:
+        return ""
+    suites = dict.fromkeys(figure.bench.partition("/")[0] for figure in worse)
+    argv = ["ktrial", "perf", str(trial.base_kernel.image), str(trial.patched_kernel.image)]
+    argv += [word for suite in suites for word in ("--suite", suite)]
+    if len({figure.bench.partition("[")[0] for figure in worse}) == 1:
+        argv += ["-k", worse[0].bench.partition("[")[0].rpartition("::")[2]]
+    return shlex.join(argv)
 
 
 def _asked(suite: Suite) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ class Invocation:
     fragments: asked for beyond what the suites need. vms: guests for each side, 0 for as many as fit the processors.
     reruns: how often a test that differs is repeated on both sides before anybody is blamed.
     boot_deadline, test_deadline, session_deadline: seconds; boot and test are those for KVM, and longer without.
+    perf: measure the suites' benches as well.
     fuzz_minutes: how long suites that can shall go on with cases of their own. fuzz_seed: what these follow from.
     """
 
@@ -47,6 +48,7 @@ class Invocation:
     json: str | None = None
     fuzz_minutes: float = 0.0
     fuzz_seed: int = 0
+    perf: bool = False
 
 
 def new_seed() -> int:

@@ -13,6 +13,7 @@ from harness.build.model import Diagnostic
 from harness.compare import Comparison
 from harness.coverage import Uncompiled
 from harness.kselftest.proof import Proof
+from harness.perf.model import Performance
 from harness.results import SideResults
 from harness.verdict import Failure, Verdict
 
@@ -144,7 +145,8 @@ class RunResult:
     started, finished: ISO 8601 with offset. identical: both kernels are the same code, and nothing was run.
     uncompiled: touched files of kernel code that the configuration leaves out, so that nothing is known about them.
     new_warnings: compiler diagnostics that only the patched build has. reproduce: shell commands for the first
-    regression. proofs: what the selftests that the series adds or changes show.
+    regression. proofs: what the selftests that the series adds or changes show. performance: what it costs; None where
+    that was not measured.
     """
 
     run: str
@@ -168,4 +170,5 @@ class RunResult:
     comparison: Comparison | None = None
     reproduce: str = ""
     proofs: tuple[Proof, ...] = ()
+    performance: Performance | None = None
     extra: dict[str, str] = field(default_factory=dict)

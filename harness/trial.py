@@ -26,9 +26,9 @@ from harness.build import (
 from harness.build.model import Diagnostic
 from harness.build.store import build_key, entry, reading, ready
 from harness.choice import choose
-from harness.compare import Comparison, compare
+from harness.compare import BootChange, Comparison, compare
 from harness.coverage import Coverage, as_text, cover, uncompiled
-from harness.errors import KtrialError, MachineLost
+from harness.errors import KtrialError, MachineLost, UsageError
 from harness.kconfig import Fragment, ResolvedConfig, enable, merge, resolve
 from harness.kconfig.configure import ALLNOCONFIG
 from harness.kselftest.guests import reader_part
@@ -39,6 +39,8 @@ from harness.kselftest.stage import Selftests, build_sides
 from harness.kunit import KUNIT
 from harness.machine.accel import AcceleratorChoice, choose_accelerator
 from harness.passes import Bench, run_passes
+from harness.perf.measure import has_benches, measure
+from harness.perf.model import Performance
 from harness.places import cache_dir
 from harness.plan import Invocation, Observer, Silent
 from harness.record import atomic_write
@@ -98,6 +100,7 @@ class Trial:
     selection: Selection = Selection()  # noqa: RUF009  # frozen
     selftests: Selftests | None = None
     proofs: tuple[Proof, ...] = ()
+    performance: Performance | None = None
 
     def go(self) -> None:
         """Do all of it. Raises KtrialError where something stops it; the fields then tell how far it came."""
@@ -111,6 +114,7 @@ class Trial:
                 return
             self._build_selftests(hold)
             self._test()
+            self._measure()
 
     def _read(self) -> None:
         asked = self.invocation
@@ -155,6 +159,9 @@ class Trial:
         self.picked, self.fragments, self.selection = choice.picked, choice.fragments, choice.selection
         for chosen in self.picked:
             self.observer.stage("suites", f"{chosen.suite.name}: {chosen.why}")
+        if self.invocation.perf and not any(has_benches(chosen.suite) for chosen in self.picked):
+            names = ", ".join(chosen.suite.name for chosen in self.picked)
+            raise UsageError(f"--perf: no bench in {names}", hint="add a suite that has some: --suite xdp_multibuf")
         self.toolchain = find_toolchain(self.invocation.llvm)
 
     def _configure(self) -> None:
@@ -351,6 +358,16 @@ class Trial:
         if self.selftests is not None and self.base_kernel is not None:
             suite, image = self._choosing[0].suite, self.base_kernel.image
             self.proofs = prove(bench, suite, self.selftests, image, self.results, self.run, self.observer)
+
+    def _measure(self) -> None:
+        """What the series costs, where that was asked and both kernels boot."""
+        if not self.invocation.perf or self._identical or self.base_kernel is None or self.patched_kernel is None:
+            return
+        if self.comparison is None or self.comparison.boot is not BootChange.BOOTS:
+            return
+        images = {"base": self.base_kernel.image, "patched": self.patched_kernel.image}
+        suites = tuple(chosen.suite for chosen in self.picked)
+        self.performance = measure(self.invocation, suites, images, self.run, self.observer)
 
     @property
     def _identical(self) -> bool:

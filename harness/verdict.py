@@ -13,6 +13,8 @@ from enum import StrEnum
 from harness.compare import BootChange, Change, Comparison, LogChange, TestChange
 from harness.errors import ExitCode, KtrialError
 from harness.kselftest.proof import Proof, proof_words
+from harness.perf.model import Performance
+from harness.perf.words import told_of, worse_words
 from harness.results import Outcome
 
 __all__ = ["Failure", "Verdict", "VerdictKind", "decide", "failed_verdict", "failure_of", "identical_verdict"]
@@ -74,18 +76,34 @@ class Failure:
 
 
 def decide(
-    comparison: Comparison, *, new_warnings: int = 0, uncompiled: int = 0, proofs: Sequence[Proof] = ()
+    comparison: Comparison,
+    *,
+    new_warnings: int = 0,
+    uncompiled: int = 0,
+    proofs: Sequence[Proof] = (),
+    performance: Performance | None = None,
 ) -> Verdict:
     """The verdict on a run whose kernels were booted.
 
     new_warnings: of the compiler; told, never blamed. uncompiled: touched files that the configuration leaves out.
-    proofs: what the series' own selftests show; told too.
+    proofs: what the series' own selftests show; told too. performance: a figure that got worse is a regression.
     """
     verdict = _booted(comparison) or (_compared(comparison) if comparison.compared else _alone(comparison))
+    verdict = _measured(verdict, performance) if performance else verdict
     told = [_count(new_warnings, "new compiler warning")] if new_warnings else []
     told += [f"{_count(uncompiled, 'touched file')} not compiled"] if uncompiled else []
     told += [f"its own selftests: {proof_words(proofs)}"] if proofs else []
     return _verdict(verdict.exit_code, verdict.kind, "; ".join((verdict.line, *told))) if told else verdict
+
+
+def _measured(verdict: Verdict, performance: Performance) -> Verdict:
+    """The same with what the series costs. Where tests broke, they come first."""
+    worse, others = worse_words(performance), told_of(performance)
+    if worse and verdict.kind is VerdictKind.NO_REGRESSION:
+        line = "; ".join((f"REGRESSION: {worse}", *others, "no test broke"))
+        return _verdict(ExitCode.REGRESSION, VerdictKind.REGRESSION, line)
+    told = (worse, *others) if worse else others
+    return _verdict(verdict.exit_code, verdict.kind, "; ".join((verdict.line, *told)))
 
 
 def identical_verdict(uncompiled: Sequence[str] = ()) -> Verdict:

@@ -1,4 +1,4 @@
-"""Make each suite importable as a package of its own name, and `bpf` (shared BPF support) beside them."""
+"""Make each suite importable as a package of its own name, with `bpf` and `net` (shared support) beside them."""
 
 import sys
 from pathlib import Path
@@ -6,3 +6,5 @@ from pathlib import Path
 HERE = str(Path(__file__).resolve().parent)
 if HERE not in sys.path:
     sys.path.insert(0, HERE)
+
+pytest_plugins = ("meter",)

@@ -254,6 +254,7 @@ def _finished(phases: list[pytest.TestReport]) -> dict[str, Any]:
         "details": "\n".join(part for part in (telling.longreprtext, sections) if part),
         "seconds": properties.get(LAST, 0.0),
         "subtests": properties.get("ktrial-subtests", []),
+        "figure": properties.get("ktrial-figure", {}),
         "log": properties.get("ktrial-log", ""),
         "before": properties.get("ktrial-before", ""),
         "boot": properties.get("ktrial-boot", ""),

@@ -46,7 +46,8 @@ class Session:
     guest: how to boot, or which board to use (its `boots` and `plan` are set here). suites: folders of tests, below
     `root`. folder: where the journal, the log and the boots go. only: tests to run, None for all. skip: tests not to
     run. first: tests to run before all others. keyword: an expression that names must match, as pytest's `-k`.
-    arguments: more words for pytest (`-x`). attempt: 1 for the first run, 2 for the first repetition.
+    arguments: more words for pytest (`-x`). benches: run these (bench_*.py) and no tests. attempt: 1 for the first run,
+    2 for the first repetition.
     """
 
     side: str
@@ -60,6 +61,7 @@ class Session:
     first: tuple[str, ...] = ()
     keyword: str = ""
     arguments: tuple[str, ...] = ()
+    benches: bool = False
     attempt: int = 1
 
     @property
@@ -110,9 +112,14 @@ def names_of(session: Session) -> tuple[str, ...]:
     only = None if session.only is None else set(session.only)
     skip = set(session.skip)
     collected = _collected(session.root, session.suites, session.keyword, tuple(sorted(session.guest.env.items())))
-    wanted = [name for name in collected if name not in skip and (only is None or name in only)]
+    kind = [name for name in collected if _is_bench(name) is session.benches]
+    wanted = [name for name in kind if name not in skip and (only is None or name in only)]
     rank = {name: place for place, name in enumerate(session.first)}
     return tuple(sorted(wanted, key=lambda name: rank.get(name, len(rank))))
+
+
+def _is_bench(name: str) -> bool:
+    return name.partition("::")[0].rpartition("/")[2].startswith("bench_")
 
 
 @functools.lru_cache

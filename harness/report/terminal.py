@@ -21,6 +21,7 @@ from harness.compare import Change, Comparison, LogChange, TestChange
 from harness.errors import ExitCode
 from harness.kselftest.proof import Proof, ProofKind, proof_words
 from harness.report import safe
+from harness.report.figures import performance_table
 from harness.results import LEFT_REASON, Outcome, SideResults, Splat, TestResult, left_reason
 from harness.run_result import KernelInfo, RunResult
 from harness.splats import brief
@@ -71,6 +72,9 @@ def render(result: RunResult, console: Console, *, verbosity: Verbosity = Verbos
         _failures(result, result.comparison, console, verbosity)
         _kernel_log(result.comparison, console, verbosity)
     _proofs(result.proofs, console, verbosity)
+    if result.performance:
+        console.print(performance_table(result.performance, every=verbosity is Verbosity.VERBOSE))
+        console.print()
     _warnings(result, console, verbosity)
     _counts(result, console)
     _environment(result, console)

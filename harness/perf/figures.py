@@ -1,0 +1,58 @@
+"""From the readings of boots to figures. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from harness.perf.model import Boot, Figure, FigureChange, Policy, Reading
+
+__all__ = ["figures_of"]
+
+_ROLES = ("base", "patched", "control")
+# Above what floating point makes of equal readings.
+_EQUAL = 1e-9
+
+
+def figures_of(boots: Sequence[Boot], policy: Policy) -> tuple[Figure, ...]:
+    """A figure for each bench that any boot knows, in the order of their first appearance."""
+    benches = dict.fromkeys(reading.bench for boot in boots for reading in boot.readings)
+    return tuple(_figure(bench, boots, policy) for bench in benches)
+
+
+def _figure(bench: str, boots: Sequence[Boot], policy: Policy) -> Figure:
+    found = {role: [_reading(boot, bench) for boot in boots if boot.role == role] for role in _ROLES}
+    missing = [_missing(role, reading) for role in _ROLES for reading in found[role] if not reading.values]
+    unit = next((reading.unit for readings in found.values() for reading in readings if reading.values), "")
+    medians = {role: tuple(median(each.values) for each in found[role] if each.values) for role in _ROLES}
+    told = tuple((role, values) for role, values in medians.items() if values)
+    base = median(medians["base"]) if medians["base"] else None
+    patched = median(medians["patched"]) if medians["patched"] else None
+    if missing or base is None or patched is None or not medians["control"]:
+        why = missing[0] if missing else "no boot measured it on every side"
+        return Figure(bench, unit, FigureChange.UNKNOWN, base, patched, boots=told, why=why)
+    noise = max(_spread((*medians["base"], *medians["control"])), _spread(medians["patched"]))
+    return Figure(bench, unit, _change(base, patched, noise, policy), base, patched, noise, told)
+
+
+def _change(base: float, patched: float, noise: float, policy: Policy) -> FigureChange:
+    delta = patched - base
+    if abs(delta) <= noise + _EQUAL:
+        return FigureChange.SAME
+    if abs(delta) < policy.units - _EQUAL and abs(delta) < policy.share * base - _EQUAL:
+        return FigureChange.SAME
+    return FigureChange.WORSE if delta > 0 else FigureChange.BETTER
+
+
+def _reading(boot: Boot, bench: str) -> Reading:
+    found = next((reading for reading in boot.readings if reading.bench == bench), None)
+    return found or Reading(bench, failure="it was not run there")
+
+
+def _missing(role: str, reading: Reading) -> str:
+    side = "base" if role == "control" else role
+    return f"on {side}: {reading.failure or 'no readings'}"
+
+
+def _spread(values: Sequence[float]) -> float:
+    return max(values) - min(values) if values else 0.0

@@ -1,0 +1,148 @@
+"""From readings to figures: what is a change, what is noise, and what cannot be told."""
+
+import pytest
+from rich.console import Console
+from trial_values import result, side
+
+from harness.compare import compare
+from harness.errors import ExitCode
+from harness.perf.figures import figures_of
+from harness.perf.model import Boot, FigureChange, Performance, Policy, Reading
+from harness.report.figures import performance_table
+from harness.results import Outcome
+from harness.verdict import VerdictKind, decide
+
+POLICY = Policy(units=2, share=0.005)
+NAME = "xdp_multibuf/bench_test_run.py::bench_get_buff_len[size=9000]"
+
+
+def boots(base, patched, control, *, bench=NAME):
+    """Boots whose readings are each number thrice."""
+    return [
+        Boot(role, seed, (Reading(bench, "insns/packet", (value,) * 3),))
+        for role, values in (("base", base), ("patched", patched), ("control", control))
+        for seed, value in enumerate(values)
+    ]
+
+
+def figure(*args):
+    (only,) = figures_of(boots(*args), POLICY)
+    return only
+
+
+@pytest.mark.parametrize(
+    ("base", "patched", "control", "change"),
+    [
+        ((100, 100), (100, 100), (100, 100), FigureChange.SAME),
+        ((100, 100), (102, 102), (100, 100), FigureChange.WORSE),
+        ((100, 100), (98, 98), (100, 100), FigureChange.BETTER),
+        # 1 of 100 is 1 %, more than the policy's half: it counts although it is less than two units.
+        ((100, 100), (101, 101), (100, 100), FigureChange.WORSE),
+        # 1 of 1000 is neither two units nor half a percent.
+        ((1000, 1000), (1001, 1001), (1000, 1000), FigureChange.SAME),
+        ((1000, 1000), (1002, 1002), (1000, 1000), FigureChange.WORSE),
+        # Base differs from itself by as much.
+        ((100, 100), (110, 110), (110, 100), FigureChange.SAME),
+        ((100, 104), (110, 110), (101, 100), FigureChange.WORSE),
+        # So does patched, which may have become unsteady but is not known to be slower.
+        ((100, 100), (100, 120), (100, 100), FigureChange.SAME),
+    ],
+)
+def test_a_change_is_above_the_noise_and_the_policy(base, patched, control, change):
+    assert figure(base, patched, control).change is change
+
+
+def test_a_figure_is_the_median_of_its_boots_and_its_batches():
+    readings = (Reading(NAME, "insns/packet", (100, 900, 101, 100, 100)),)
+    odd = [Boot(role, seed, readings) for role in ("base", "patched", "control") for seed in (1, 2)]
+    (only,) = figures_of(odd, POLICY)
+    assert (only.base, only.patched, only.noise, only.change) == (100, 100, 0, FigureChange.SAME)
+    only = figure((100, 104), (110, 112), (101, 100))
+    assert (only.base, only.patched, only.delta, only.noise) == (102, 111, 9, 4)
+    assert only.share == pytest.approx(9 / 102)
+    assert only.boots == (("base", (100, 104)), ("patched", (110, 112)), ("control", (101, 100)))
+
+
+@pytest.mark.parametrize(
+    ("role", "reading", "why"),
+    [
+        ("patched", Reading(NAME, failure="AssertionError: returned 0"), "on patched: AssertionError: returned 0"),
+        ("control", Reading(NAME, failure="the guest ended: panic"), "on base: the guest ended: panic"),
+        ("base", None, "on base: it was not run there"),
+    ],
+)
+def test_a_boot_without_a_reading_leaves_the_figure_unknown(role, reading, why):
+    every = boots((100, 100), (100, 100), (100, 100))
+    at = next(index for index, boot in enumerate(every) if boot.role == role)
+    every[at] = Boot(role, every[at].seed, (reading,) if reading else ())
+    (only,) = figures_of(every, POLICY)
+    assert (only.change, only.why) == (FigureChange.UNKNOWN, why)
+
+
+def measured(*figures):
+    return Performance("icount", "instructions; medians of 15 batches", figures, POLICY)
+
+
+def verdict(performance, patched=Outcome.PASSED):
+    comparison = compare(side("base", result("t::a", Outcome.PASSED)), side("patched", result("t::a", patched)))
+    return decide(comparison, performance=performance)
+
+
+def test_a_worse_figure_is_a_regression_and_the_line_names_the_worst():
+    worst = figures_of(boots((100, 100), (150, 150), (100, 100), bench="s/bench_b.py::bench_worst"), POLICY)
+    said = verdict(measured(figure((100, 100), (110, 110), (100, 100)), *worst))
+    assert (said.exit_code, said.kind) == (ExitCode.REGRESSION, VerdictKind.REGRESSION)
+    assert said.line == (
+        "REGRESSION: 2 of 2 figures worse: s/bench_b.py::bench_worst +50 insns/packet (+50.0%) (and 1 more);"
+        " no test broke"
+    )
+
+
+def test_what_got_better_or_stayed_is_told_and_no_regression():
+    better, same = figure((100, 100), (90, 90), (100, 100)), figure((100, 100), (100, 100), (100, 100))
+    assert verdict(measured(better, same)).line.endswith("; 1 figure better")
+    assert verdict(measured(better)).exit_code is ExitCode.NO_REGRESSION
+    assert verdict(measured(same)).line.endswith("; no figure changed")
+
+
+def test_what_cannot_be_compared_is_never_called_unchanged():
+    every = boots((100, 100), (100, 100), (100, 100))[:-1]
+    said = verdict(measured(*figures_of([*every, Boot("control", 9, ())], POLICY)))
+    assert said.exit_code is ExitCode.NO_REGRESSION
+    assert said.line.endswith("; 1 figure cannot be compared")
+
+
+def test_broken_tests_come_before_figures():
+    worse = measured(figure((100, 100), (110, 110), (100, 100)))
+    said = verdict(worse, patched=Outcome.FAILED)
+    assert said.line.startswith("REGRESSION: 1 of 1 test broke: t::a; 1 of 1 figures worse: ")
+
+
+def text_of(performance, **how):
+    console = Console(width=80, color_system=None)
+    with console.capture() as captured:
+        console.print(performance_table(performance, **how))
+    return captured.get()
+
+
+def test_the_table_shows_what_changed_and_says_what_does_not_show():
+    worse = figure((100, 100), (131, 131), (100, 101))
+    same = figures_of(boots((7, 7), (7, 7), (7, 7), bench=f"{NAME[:-5]}64]"), POLICY)
+    shown = text_of(measured(worse, *same))
+    assert shown.startswith("performance  1 worse, 1 same. icount: instructions; medians of 15 batches")
+    assert "get_buff_len[size=9000]" in shown
+    assert " 100 " in shown
+    assert " 131 " in shown
+    assert "+31" in shown
+    assert "+31.0%" in shown
+    assert "size=64" not in shown
+    assert "size=64" in text_of(measured(worse, *same), every=True)
+    assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+def test_a_hostile_name_stays_text():
+    hostile = figures_of(boots((1, 1), (9, 9), (1, 1), bench="s/b.py::bench_\x1b[31m[bold]x\n\u202e"), POLICY)
+    shown = text_of(measured(*hostile))
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "[bold]" in shown
