@@ -38,6 +38,8 @@ from harness.suites import Suite, find_suites, load_suite
 __all__ = ["boot", "image_of", "shell", "test"]
 
 Many = list[str] | None
+_LAST_LINES = 15
+_MAGIC_AT, _MAGIC = 0x202, b"HdrS"
 _STYLES = {Outcome.PASSED: "green", Outcome.SKIPPED: "yellow", Outcome.XFAILED: "yellow"}
 
 
@@ -138,7 +140,9 @@ def _status(results: SideResults) -> ExitCode:
     if any(result.outcome.bad for result in results.results):
         return ExitCode.REGRESSION
     if not results.booted:
-        raise MachineLost("the kernel did not boot", hint="the consoles are in the run's folder")
+        console = Path(results.boots[-1].console) if results.boots else None
+        said = console.read_text(errors="replace").splitlines()[-_LAST_LINES:] if console and console.is_file() else []
+        raise MachineLost("the kernel did not boot", detail="\n".join(said), log=console)
     if lost := [result for result in results.results if result.outcome is Outcome.LOST]:
         raise MachineLost(f"{len(lost)} tests lost by the machine, {lost[0].test} first", detail=lost[0].reason)
     if not any(result.outcome is Outcome.PASSED for result in results.results):
@@ -207,10 +211,21 @@ def image_of(path: Path) -> Path:
     """The bzImage that a path names. Raises UsageError."""
     for image in (path, path / "bzImage", path / "arch/x86/boot/bzImage"):
         if image.is_file():
-            return image.resolve()
+            return _checked(image.resolve())
     kernel = load_if(path / "kernel.json", Kernel)
     if kernel is not None:
         return kernel.image
     raise UsageError(
         f"{path} is no kernel image, nor a folder with a bzImage", hint="ktrial runs show names the images"
+    )
+
+
+def _checked(image: Path) -> Path:
+    """An image that begins as x86 kernels do (Documentation/arch/x86/boot.rst: header). Raises UsageError."""
+    with image.open("rb") as file:
+        file.seek(_MAGIC_AT)
+        if file.read(len(_MAGIC)) == _MAGIC:
+            return image
+    raise UsageError(
+        f"{image} is no bzImage", hint="make builds it as arch/x86/boot/bzImage; vmlinux does not boot here"
     )
