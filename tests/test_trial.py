@@ -61,7 +61,7 @@ def test_nearly_every_test_passes_on_both_sides_of_it(clean):
     for side in ("base", "patched"):
         results = clean.result[side]["results"]
         failed = [(each["test"], each["reason"]) for each in results if each["outcome"] not in ("passed", "skipped")]
-        assert len(failed) <= 12, failed
+        assert len(failed) <= 2, failed
         assert outcomes(clean.result[side])["passed"] > 300
         assert [boot["end"] for boot in clean.result[side]["boots"]] == ["clean"]
 
@@ -146,10 +146,16 @@ def test_an_interrupted_run_ends_everything_and_says_how_to_go_on(ktrial, broken
     out = ktrial.folder / "interrupted"
     options = ("--tree", "debian:6.12", "--accel", "tcg", "--out", str(out), "-k", SHRINKING)
     argv = ktrial.argv("run", str(PROJECT / "examples" / "breaks-shrink.mbox"), *options)
-    process = subprocess.Popen(argv, env=ktrial.environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
+    # A shell starts what it puts into the background with SIGINT ignored, and so everything below it.
+    process = subprocess.Popen(argv, env=ktrial.environment, preexec_fn=_heed_interrupts, **pipes)
     time.sleep(12)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors.decode()
     assert b"--resume" in errors
     wait_for_nothing(ktrial)
+
+
+def _heed_interrupts():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
