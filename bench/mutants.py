@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from bench.kernels import TREE
 from harness.bpf_objects import compile_objects
 from harness.errors import KtrialError
 from harness.machine.model import Accelerator
-from harness.machine.session import Session, run_sessions
+from harness.machine.session import Session, names_of, run_sessions
 from harness.passes import Bench
 from harness.plan import Invocation
 from harness.results import Outcome, SideResults
@@ -45,6 +46,8 @@ MUTANTS = Path(__file__).resolve().parents[1] / "tests" / "mutants"
 _EQUIVALENT = "Equivalent: "
 _SUGGESTED = 40  # earlier killers that are tried first
 _ATTEMPTS = 4
+_LIKELY = 150  # tests that are tried first because they are called alike
+_SHORT = 2  # letters: `of`, `in`
 _TOUCHED = re.compile(r"^\+\+\+ b/(\S+)", re.MULTILINE)
 _NO_TEST = "(the kernel log)"
 _NO_BOOT = "(the kernel does not boot)"
@@ -216,7 +219,8 @@ def _tested(found: Found, mutant: Mutant, state: State, suites: Sequence[Suite],
     once: list[str] = []
     for attempt in range(_ATTEMPTS):
         place = folder / f"tests-{attempt}"
-        results = _run(suites, image, place / "all", first=state.killers()[:_SUGGESTED], skip=state.bad)
+        killers = state.killers()[:_SUGGESTED]
+        results = _run(suites, image, place / "all", first=killers, like=mutant.name, skip=state.bad)
         found = _judged(replace(found, run=found.run + len(results.results)), mutant, results)
         if found.end is not End.CAUGHT or found.by in (*state.sure, *once, _NO_BOOT):
             break
@@ -259,10 +263,14 @@ def _run(
     folder: Path,
     *,
     first: tuple[str, ...] = (),
+    like: str = "",
     skip: tuple[str, ...] = (),
     only: tuple[str, ...] | None = None,
 ) -> SideResults:
-    """One session on one kernel; unless `only` some tests are wanted, it stops at the first failure."""
+    """One session on one kernel; unless `only` some tests are wanted, it stops at the first failure.
+
+    like: tests whose names share words with this come before others.
+    """
     objects = compile_objects(suites, folder / "bpf")
     bench = Bench.of(Invocation("", str(Path.cwd())), Accelerator.TCG, suites, objects)
     session = Session(
@@ -276,4 +284,14 @@ def _run(
         first=first,
         arguments=() if only is not None else ("-x",),
     )
+    if like:
+        session = replace(session, first=_alike(like, names_of(session))[:_LIKELY] + first)
     return run_sessions([session], find_splats)[0]
+
+
+def _alike(name: str, tests: Sequence[str]) -> tuple[str, ...]:
+    """The tests whose names have words of a mutant's, those with the rarest words first."""
+    having = {word: {test for test in tests if word in test} for word in name.split("-") if len(word) > _SHORT}
+    weights = {word: math.log(len(tests) / len(those)) for word, those in having.items() if those}
+    scores = {test: sum(weights[word] for word in weights if test in having[word]) for test in tests}
+    return tuple(sorted((test for test in tests if scores[test]), key=lambda test: -scores[test]))

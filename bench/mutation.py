@@ -3,10 +3,11 @@
     python -m bench.mutation [NAME...] [--again] [--selftests] [--state FILE]
 
 For each patch of tests/mutants (those whose name contains a NAME): apply it to the packaged 6.12, build from the base's
-objects, boot, and run the suites that its files pick until a test fails that passes on base; tests that caught earlier
-mutants go first. What was found is kept in a file, so that a second call only tries what is new, what was missed and
-may be found by changed suites, and what was interrupted. --selftests: run the kernel's own selftests instead of ours.
-A mutant whose mail says `Equivalent: why` may be missed. Exits with 1 if another was.
+objects, boot, and run the suites that its files pick until a test fails that passes on base; tests that are called like
+the mutant go first, then those that caught earlier ones. What was found is kept in a file, so that a second call only
+tries what is new, what was missed and may be found by changed suites, and what was interrupted. --selftests: run the
+kernel's own selftests instead of ours. A mutant whose mail says `Equivalent: why` may be missed. Exits with 1 if any
+other was.
 """
 
 from __future__ import annotations
