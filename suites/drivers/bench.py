@@ -55,7 +55,8 @@ class Bench:
     ) -> Iterator[Wire]:
         """As `running`, with both ends at the row's large MTU.
 
-        A driver that refuses a frags program there and does not advertise rx-sg lacks the ability: a skip.
+        A driver that refuses a frags program there and does not advertise rx-sg lacks the ability: a skip. Frames come
+        into buffers that were made for XDP.
         """
         self.rig.set_mtu(self.rig.row.jumbo)
         try:
@@ -65,6 +66,8 @@ class Bench:
             raise
         detach(self.rig.link, self.mode)
         with self.running(name, action, tail=tail, target=target) as near:
+            if self.mode is Mode.NATIVE and self.rig.row.keeps_buffers:
+                self.rig.use_up_buffers()
             yield near
 
     def send(self, frames: Sequence[bytes], name: str) -> None:

@@ -17,7 +17,7 @@ import pytest
 from drivers.programs import Action, Programs
 from drivers.rows import Native, Row
 from net.devices import card_pair
-from net.ethtool import set_channels
+from net.ethtool import rings, set_channels
 from net.features import Feature, advertised
 from net.link import DEADLINE, Link, link_states, made, tuned, veth_pair
 from net.netlink import NetlinkError
@@ -86,6 +86,14 @@ class Rig:
             link.set_mtu(mtu)
         for link in self._devices if self.linked else ():
             link.wait_until_up()
+
+    def use_up_buffers(self) -> None:
+        """Have the device receive until each buffer that it has now is used; a small frame takes one, and is passed."""
+        assert self.peer is not None
+        count = rings(self.link).rx
+        with Wire(self.link, _FLUSH_TYPE) as hear, Wire(self.peer, 0) as say:
+            say.send(ethernet(60, kind=_FLUSH_TYPE), count)
+            hear.frames(count)
 
     def skip_without_rx_sg(self, error: NetlinkError) -> None:
         """Skip a refusal of a frags program at the large MTU by a driver that does not claim to take it."""

@@ -49,6 +49,8 @@ class Row:
     forgets_program: why an MTU or ring change and `ip link set down` must not be tried with a native program, or "".
     leaks_replaced: why one native program must not be put in another's place, or "".
     own_fragments: the fragments that a native program sees are the driver's own, not those of a copied skb.
+    keeps_buffers: receive buffers from before a native program stay in use. They have no room for XDP, and a long frame
+    that comes into one is dropped, and counted (virtio_net.c:mergeable_xdp_get_buf).
     forgets_sent: why frames that XDP sent must not be on their way when a program goes, "" where they may.
     counts, generic_counts: which actions' frames each counter of the interface counts, in native and generic mode; a
     counter that is not named is not looked at.
@@ -72,6 +74,7 @@ class Row:
     forgets_program: str = ""
     leaks_replaced: str = ""
     own_fragments: bool = False
+    keeps_buffers: bool = False
     forgets_sent: str = ""
     counts: Counts = _WHOLE
     generic_counts: Counts = _WHOLE
@@ -112,6 +115,7 @@ ROWS = (
         undecided=Feature.XSK_ZEROCOPY,
         own_program=True,
         own_fragments=True,
+        keeps_buffers=True,
     ),
     Row(
         "virtio_net-small",  # without mergeable receive buffers
