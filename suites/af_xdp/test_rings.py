@@ -5,6 +5,7 @@ Rules: net/xdp/xsk.c:__xsk_rcv, __xsk_generic_xmit, xsk_getsockopt; net/xdp/xsk_
 
 from __future__ import annotations
 
+import pytest
 from af_xdp.cases import kinds
 from af_xdp.lab import Ends, Steer, collect, collect_completed, receiver, sender, transmit
 from af_xdp.xsk import HEADROOM, Desc, Umem
@@ -196,11 +197,17 @@ def test_frame_may_lie_anywhere_in_its_chunk(veth: Ends):
 
 
 def test_odd_address_completes_as_it_was_sent(veth: Ends):
-    """No bit of an address is the kernel's to keep (xsk_destruct_skb)."""
+    """No bit of an address is the kernel's to keep (xsk_destruct_skb).
+
+    Kernels that mark what a skb points to in bit 0 lose that bit (xsk_skb_destructor_set_addr): a fault of theirs that
+    this test expects, by exactly what it looks like, so that a series that brings it or mends it changes the result.
+    """
     with sender(veth, umem=Umem(8, 2048)) as xsk:
         odd = [2048 + 1, 2 * 2048 + 333, 3 * 2048 + 7]
         xsk.send([Desc(address, 100) for address in odd])
         back = transmit(xsk, 3)
+        if back == [address & ~1 for address in odd]:
+            pytest.xfail(f"the kernel keeps bit 0 of an address for itself (net/xdp/xsk.c): {odd} completed as {back}")
         assert back == odd, f"sent {odd}, completed {back}"
 
 
