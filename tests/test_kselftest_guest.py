@@ -49,7 +49,7 @@ def results(image, tmp_path_factory):
     for name, text in SCRIPTS.items():
         (net / name).write_text(f"#!/bin/sh\n{text}\n")
         (net / name).chmod(0o644 if name == "lost_its_mode.sh" else 0o755)
-    programs = tuple(Program("net", name, (f"./{name}",), 0.5 if name == "slow.sh" else 5.0) for name in SCRIPTS)
+    programs = tuple(Program("net", name, (f"./{name}",), 2.0 if name == "slow.sh" else 5.0) for name in SCRIPTS)
     plan = Plan(folder / "tree", (*programs, UNBUILT, DENIED), (("net:denied.sh", "takes an hour"),))
     part = guest_part(folder / "plan", "base", plan)
     deadlines = Deadlines(boot=60, test=10, session=900, scale=4)
