@@ -17,7 +17,7 @@ from harness.errors import ToolchainError, UsageError
 from harness.places import cache_dir, vm_dir
 from harness.suites import Suite
 
-__all__ = ["TOOLS_DIR_VARIABLE", "build_tools"]
+__all__ = ["TOOLS_DIR_VARIABLE", "build_tool", "build_tools"]
 
 TOOLS_DIR_VARIABLE = "KTRIAL_TOOLS_DIR"
 _SOURCE_DIR = Path("/ktrial/tool")
@@ -35,17 +35,22 @@ def build_tools(suites: Iterable[Suite], out: Path, *, cache: Path | None = None
     ToolchainError: no compiler, no header, a source that does not compile; UsageError: there is no such tool.
     out: made, also when empty.
     """
-    cache = cache or cache_dir() / "tools"
     out.mkdir(parents=True, exist_ok=True)
     for name in sorted({tool for suite in suites for tool in suite.tools}):
-        source = vm_dir() / name
-        if not (source / "Makefile").is_file():
-            raise UsageError(f"a suite names the tool {name!r}, and there is none in {vm_dir()}")
-        kept = cache / _digest(source) / name
-        if not kept.is_file():
-            _build(source, kept, log)
-        place(kept, out / name)
+        build_tool(name, out, cache=cache, log=log)
     return out
+
+
+def build_tool(name: str, out: Path, *, cache: Path | None = None, log: Path | None = None) -> Path:
+    """Put one tool at `out`/NAME, and give that; everything else as build_tools() does it."""
+    source = vm_dir() / name
+    if not (source / "Makefile").is_file():
+        raise UsageError(f"a suite names the tool {name!r}, and there is none in {vm_dir()}")
+    kept = (cache or cache_dir() / "tools") / _digest(source) / name
+    if not kept.is_file():
+        _build(source, kept, log)
+    place(kept, out / name)
+    return out / name
 
 
 def _digest(source: Path) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import POINTER, Structure, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 
-__all__ = ["LoadError", "TestRunOpts", "last_lines", "library", "messages"]
+__all__ = ["LoadError", "ProgramInfo", "TestRunOpts", "last_lines", "library", "messages"]
 
 _PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 
@@ -46,6 +46,17 @@ class TestRunOpts(Structure):
     )
 
 
+class ProgramInfo(Structure):
+    """struct bpf_prog_info (include/uapi/linux/bpf.h), up to its jited_ksyms."""
+
+    _fields_ = (
+        ("before", c_uint32 * 26),
+        ("nr_jited_ksyms", c_uint32),
+        ("nr_jited_func_lens", c_uint32),
+        ("jited_ksyms", c_uint64),
+    )
+
+
 @functools.cache
 def library() -> ctypes.CDLL:
     """libbpf.so.1, its functions' types declared."""
@@ -58,6 +69,7 @@ def library() -> ctypes.CDLL:
         "bpf_object__find_map_by_name": (c_void_p, c_void_p, c_char_p),
         "bpf_object__next_program": (c_void_p, c_void_p, c_void_p),
         "bpf_program__fd": (c_int, c_void_p),
+        "bpf_obj_get_info_by_fd": (c_int, c_int, c_void_p, c_void_p),
         "bpf_program__name": (c_char_p, c_void_p),
         "bpf_program__set_autoload": (c_int, c_void_p, c_bool),
         "bpf_program__set_ifindex": (None, c_void_p, c_uint32),

@@ -16,7 +16,7 @@ from ctypes import c_char_p, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bpf.binding import LoadError, TestRunOpts, last_lines, library, messages
+from bpf.binding import LoadError, ProgramInfo, TestRunOpts, last_lines, library, messages
 
 __all__ = [
     "BPF_F_TEST_XDP_LIVE_FRAMES",
@@ -248,6 +248,14 @@ class Program:
             ctx=ctx_buffer.raw if ctx_buffer is not None else b"",
             ctx_size=options.ctx_size_out,
         )
+
+    def entry(self) -> int:
+        """Address of its first instruction in the kernel's JIT image; 0 where the kernel does not tell, or has none."""
+        addresses = (c_uint64 * 1)()
+        info = ProgramInfo(nr_jited_ksyms=1, jited_ksyms=ctypes.addressof(addresses))
+        length = c_uint32(ctypes.sizeof(info))
+        status = library().bpf_obj_get_info_by_fd(self.fd, ctypes.byref(info), ctypes.byref(length))
+        return 0 if status else int(addresses[0])
 
     def test_runs(self, data: bytes, times: int, *, ctx: bytes | None = None) -> None:
         """Run it so many times, each on a frame of its own, with no output: one system call each and little else.
