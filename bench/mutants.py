@@ -26,20 +26,17 @@ from harness.suites import Suite, find_suites, pick_suites
 from harness.trial import Trial
 
 __all__ = [
-    "SELFTESTS",
     "End",
     "Found",
     "Mutant",
     "State",
+    "build",
     "find_mutants",
     "holds_on_base",
     "our_suites",
     "suites_digest",
     "try_mutant",
-    "try_selftests",
 ]
-
-SELFTESTS = "kselftest"
 
 MUTANTS = Path(__file__).resolve().parents[1] / "tests" / "mutants"
 # A line of the mail: why nothing can tell this kernel from the right one.
@@ -169,7 +166,7 @@ def _asked(mutant: Mutant, suites: Iterable[str]) -> Invocation:
     )
 
 
-def _built(mutant: Mutant, run: RunFolder) -> Trial:
+def build(mutant: Mutant, run: RunFolder) -> Trial:
     """Both kernels, and the suites of ours that the mutant's files pick. Raises KtrialError."""
     touched = _TOUCHED.findall(mutant.path.read_text())
     trial = _Build(run, _asked(mutant, (chosen.suite.name for chosen in pick_suites(our_suites(), touched))))
@@ -177,32 +174,12 @@ def _built(mutant: Mutant, run: RunFolder) -> Trial:
     return trial
 
 
-def try_selftests(mutant: Mutant, run: RunFolder, digest: str) -> Found:
-    """A whole trial of a mutant with the kernel's own selftests, as its files pick them."""
-    began = time.monotonic()
-    found = Found(mutant.name, mutant.digest, digest, End.NOT_BUILT, picked=(SELFTESTS,))
-    trial = Trial(run, replace(_asked(mutant, (SELFTESTS,)), reruns=1))
-    try:
-        trial.go()
-    except KtrialError as error:
-        return replace(found, reason=error.summary, run_seconds=time.monotonic() - began)
-    found = replace(found, end=End.MISSED, run_seconds=time.monotonic() - began)
-    if trial.comparison is None or trial.results is None:
-        return found
-    blamed = (*trial.comparison.blamed, None)[0]
-    found = replace(found, run=len(trial.results[1].results))
-    if blamed is not None:
-        return replace(found, end=End.CAUGHT, by=blamed.test, reason=blamed.reason)
-    log = trial.comparison.blamed_log
-    return replace(found, end=End.CAUGHT, by=_NO_TEST, reason=log[0].splat.key) if log else found
-
-
 def try_mutant(mutant: Mutant, state: State, run: RunFolder, digest: str) -> Found:
     """Build a mutant and run our tests on it until one fails that does not fail on base."""
     began = time.monotonic()
     found = Found(mutant.name, mutant.digest, digest, End.NOT_BUILT)
     try:
-        trial = _built(mutant, run)
+        trial = build(mutant, run)
     except KtrialError as error:
         return replace(found, reason=error.summary)
     assert trial.patched_kernel is not None
@@ -247,7 +224,7 @@ def _judged(found: Found, mutant: Mutant, results: SideResults) -> Found:
 
 def holds_on_base(tests: Sequence[str], mutant: Mutant, run: RunFolder) -> State:
     """Which of some tests pass on base and which do not: only those that do prove anything."""
-    trial = _built(mutant, run)
+    trial = build(mutant, run)
     assert trial.base_kernel is not None
     names = {test.partition("/")[0] for test in tests}
     suites = tuple(suite for suite in find_suites() if suite.name in names)

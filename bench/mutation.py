@@ -21,7 +21,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.mutants import (
-    SELFTESTS,
     End,
     Found,
     Mutant,
@@ -31,12 +30,11 @@ from bench.mutants import (
     our_suites,
     suites_digest,
     try_mutant,
-    try_selftests,
 )
+from bench.selftest_mutants import selftests_digest, try_selftests, yardstick
 from harness import record
 from harness.places import cache_dir
 from harness.store import new_run, remove_run
-from harness.suites import load_suite
 
 
 def main() -> int:
@@ -72,11 +70,15 @@ def _other(name: str, mutants: Sequence[Mutant]) -> bool:
 
 def _all(mutants: Sequence[Mutant], state: State, place: Path, *, selftests: bool) -> State:
     """Try what is not known, then the tests that caught something on base, until nothing rests on a bad test."""
-    digest = suites_digest((load_suite(SELFTESTS),) if selftests else our_suites())
+    digest = selftests_digest() if selftests else suites_digest(our_suites())
     while todo := [mutant for mutant in mutants if not state.is_known(mutant, digest)]:
         for mutant in todo:
             run = new_run(None, f"mutant-{mutant.name}")
-            found = try_selftests(mutant, run, digest) if selftests else try_mutant(mutant, state, run, digest)
+            if selftests:
+                known = yardstick(mutant, run, digest, place.with_suffix(".base.json"))
+                found = try_selftests(mutant, known, run)
+            else:
+                found = try_mutant(mutant, state, run, digest)
             remove_run(run)
             print(_line(found), flush=True)
             state = state.with_found(found).with_sure(found)

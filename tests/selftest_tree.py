@@ -14,6 +14,8 @@ TEST_GEN_FILES := $(addprefix $(OUTPUT)/,$(TEST_GEN_FILES))
 all: $(TEST_GEN_PROGS) $(TEST_GEN_FILES)
 $(OUTPUT)/%: %.c
 \t$(CC) -o $@ $<
+$(OUTPUT)/%.bpf.o: %.bpf.c
+\t$(CC) -c -o $@ $<
 """
 BPF_MAKEFILE = """\
 TEST_GEN_PROGS = test_verifier test_progs
@@ -24,6 +26,10 @@ LSKELS := light.c
 linked.skel.h-deps := linked1.bpf.o linked2.bpf.o
 TRUNNER_EXTRA_SOURCES := test_progs.c \\
 \t\t\t helpers.c
+test_progs: $(patsubst progs/%.c,$(CURDIR)/%.bpf.o,$(wildcard progs/*.c))
+\tcat $^ > $@
+$(CURDIR)/%.bpf.o: progs/%.c
+\t$(CC) -c -o $@ $<
 """
 FILES = {
     "Makefile": "headers:\n\t@true\n",
@@ -43,6 +49,14 @@ FILES = {
     f"{SELFTESTS}/net/alone.c": "int main(void) { return 0; }\n",
     f"{SELFTESTS}/net/sender.c": "int main(void) { return 0; }\n",
     f"{SELFTESTS}/net/broken.c": "int main(void) { return missing; }\n",
+    f"{SELFTESTS}/net/lib/Makefile": "TEST_GEN_FILES := echo.bpf.o sends\ninclude ../../lib.mk\n",
+    f"{SELFTESTS}/net/lib/echo.bpf.c": "int x;\n",
+    f"{SELFTESTS}/net/lib/sends.c": "int main(void) { return 0; }\n",
+    f"{SELFTESTS}/drivers/net/Makefile": "TEST_PROGS := echo.py own.py\ninclude ../../lib.mk\n",
+    f"{SELFTESTS}/drivers/net/echo.py": "with NetDrvEpEnv(__file__) as cfg: load(cfg, 'echo.bpf.o')\n",
+    f"{SELFTESTS}/drivers/net/own.py": "import lib.py\n",
+    f"{SELFTESTS}/drivers/net/hw/Makefile": "TEST_PROGS := hard.py\ninclude ../../../lib.mk\n",
+    f"{SELFTESTS}/drivers/net/hw/hard.py": "with NetDrvEnv(__file__) as cfg: pass\n",
     f"{SELFTESTS}/net/deeper/Makefile": "TEST_PROGS := one.sh\ninclude ../../lib.mk\n",
     f"{SELFTESTS}/net/deeper/one.sh": "#!/bin/sh\n",
     f"{SELFTESTS}/bpf/Makefile": BPF_MAKEFILE + "include ../lib.mk\n",
@@ -54,6 +68,13 @@ FILES = {
         '#include "tail.skel.h"\nvoid test_tail(void)\n{\n open("./old_tail.bpf.o");\n}\n'
         "void serial_test_tail_alone(void)\n"
     ),
+    f"{SELFTESTS}/bpf/prog_tests/lends.c": (
+        '#include "lent.skel.h"\nint lent_to_all(void)\n{\n}\nvoid test_lends(void)\n{\n}\n'
+    ),
+    f"{SELFTESTS}/bpf/prog_tests/borrows.c": "void test_borrows(void)\n{\n lent_to_all();\n}\n",
+    f"{SELFTESTS}/bpf/xdping.c": (
+        '#include <stdio.h>\nint main(int argc, char **argv) { return !printf("%s_kern.bpf.o", argv[0]); }\n'
+    ),
     f"{SELFTESTS}/bpf/prog_tests/linked.c": '#include "linked.skel.h"\nvoid test_linked()\n{\n}\n',
     f"{SELFTESTS}/bpf/prog_tests/light.c": (
         '#include "light.lskel.h"\n#include "tail_helpers.h"\nvoid test_light(void)\n'
@@ -64,8 +85,21 @@ FILES = {
     ),
     **{
         f"{SELFTESTS}/bpf/progs/{name}.c": ""
-        for name in ("old_tail", "linked1", "linked2", "light", "helped", "case_a", "case_b", "common", "btf_data")
+        for name in (
+            "old_tail",
+            "linked1",
+            "linked2",
+            "light",
+            "helped",
+            "case_a",
+            "case_b",
+            "common",
+            "btf_data",
+            "lent",
+        )
     },
+    f"{SELFTESTS}/bpf/progs/xdping_kern.c": "",
+    f"{SELFTESTS}/bpf/progs/tunnel_kern.c": "no such C\n",
     f"{SELFTESTS}/bpf/progs/tail.c": '#include "tail_body.c"\n',
     f"{SELFTESTS}/bpf/progs/tail_body.c": "",
 }

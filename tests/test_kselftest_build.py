@@ -60,6 +60,37 @@ def test_a_program_that_does_not_compile_says_why_and_the_others_are_made(wanted
     assert (folder_of(installed) / "alone").exists()
 
 
+BPF = f"{SELFTESTS}/bpf"
+
+
+def test_a_bpf_program_that_does_not_compile_takes_only_those_with_it_that_need_it(wanted, tmp_path):
+    commit = commit_tree(tmp_path / "git", {f"{BPF}/progs/lent.c": "no such C\n"})
+    installed = build_selftests(wanted(commit, "bpf/borrows", "bpf/tail", "bpf/xdping"))
+    told = {program.name: program.unbuildable for program in installed.programs}
+    assert "lent.bpf.o" in told.pop("test_progs/borrows")
+    assert told == {"test_progs/tail": "", "test_progs/tail_alone": "", "xdping": ""}
+    assert (installed.root / BPF / "test_progs").exists()
+
+
+def test_a_bpf_program_that_nobody_asked_for_is_left_out_where_it_does_not_compile(wanted, tmp_path):
+    commit = commit_tree(tmp_path / "git", {f"{BPF}/progs/common.c": "no such C\n"})
+    installed = build_selftests(wanted(commit, "bpf/tail_alone"))
+    assert [program.unbuildable for program in installed.programs] == [""]
+
+
+def test_where_nothing_can_be_made_the_reason_is_what_broke_first(wanted, tmp_path):
+    commit = commit_tree(tmp_path / "git", {f"{BPF}/progs/tail_body.c": "no such C\n"})
+    installed = build_selftests(wanted(commit, "bpf/tail_alone"))
+    assert "error" in installed.programs[0].unbuildable
+
+
+def test_what_a_program_needs_of_net_lib_is_made_too(wanted, tmp_path):
+    installed = build_selftests(wanted(commit_tree(tmp_path / "git"), "drivers/net/echo.py"))
+    assert not installed.programs[0].unbuildable
+    assert (installed.root / SELFTESTS / "net" / "lib" / "echo.bpf.o").exists()
+    assert not (installed.root / SELFTESTS / "net" / "lib" / "sends").exists()
+
+
 def test_the_same_commit_is_built_once(wanted, tmp_path):
     commit = commit_tree(tmp_path / "git")
     first = build_selftests(wanted(commit, "net/send.sh"))

@@ -43,7 +43,7 @@ def programs_of(tests: TestProgs, file: str) -> set[str]:
 
 def test_every_test_function_is_found(tests):
     assert {test for source in tests.sources for test in source.tests} == {
-        "tail", "tail_alone", "linked", "light", "many"
+        "tail", "tail_alone", "linked", "light", "many", "lends", "borrows"
     }  # fmt: skip
 
 
@@ -71,6 +71,10 @@ def test_what_the_runner_itself_needs_is_always_there(tests):
     assert tests.common.programs == {"btf_data.c", "common.c"}
 
 
+def test_an_object_called_after_the_program_that_loads_it_is_that_one_alone(tests):
+    assert tests.of_binary("xdping").programs == {"xdping_kern.c"}
+
+
 def names(programs) -> list[str]:
     return [program.id for program in programs]
 
@@ -89,6 +93,10 @@ def names(programs) -> list[str]:
         ("net/deeper", ["net/deeper:one.sh"]),
         ("net", ["net:send.sh", "net:fails.sh", "net:plain.sh", "net:alone"]),
         ("net/nothing.sh", []),
+        ("drivers/net", ["drivers/net:echo.py", "drivers/net:echo.py@virtio_net", "drivers/net:own.py"]),
+        ("drivers/net/echo.py", ["drivers/net:echo.py", "drivers/net:echo.py@virtio_net"]),
+        ("drivers/net/*@virtio_net", ["drivers/net:echo.py@virtio_net"]),
+        ("drivers/net/hw/hard.py", ["drivers/net/hw:hard.py@virtio_net"]),  # has no software device
         ("nowhere/at/all", []),
     ],
 )
@@ -119,6 +127,7 @@ def test_a_wrong_name_is_answered_with_close_ones(chooser):
         (f"{BPF}/test_xdp_meta.sh", ["bpf:test_xdp_meta.sh"]),
         (f"{SELFTESTS}/net/sender.c", ["net:send.sh"]),
         (f"{SELFTESTS}/net/alone.c", ["net:alone"]),
+        (f"{SELFTESTS}/net/lib/echo.bpf.c", ["drivers/net:echo.py", "drivers/net:echo.py@virtio_net"]),
         (f"{SELFTESTS}/net/Makefile", []),
         ("net/core/filter.c", []),
     ],
@@ -135,6 +144,13 @@ def test_a_script_is_made_with_what_its_library_starts(chooser):
     assert program.sources == (f"{SELFTESTS}/net/send.sh", f"{SELFTESTS}/net/sender.c")
 
 
+def test_a_driver_test_is_made_with_what_it_needs_of_the_library_and_knows_its_card(chooser):
+    own, on_card = chooser.named("drivers/net/echo.py", "asked")
+    assert own.shared == on_card.shared == ("net/lib/echo.bpf.o",)
+    assert (own.card, on_card.card) == ("", "virtio_net")
+    assert on_card.argv == ("./echo.py",)
+
+
 def test_timeouts_are_those_of_the_settings(tree, tmp_path):
     assert timeout_of(tree / SELFTESTS / "net") == 120
     assert timeout_of(tmp_path) == 45
@@ -144,7 +160,7 @@ def test_timeouts_are_those_of_the_settings(tree, tmp_path):
 
 def test_the_longest_folder_with_a_makefile_is_the_collection(tree):
     assert collection_of(tree, "net/deeper/one.sh") == ("net/deeper", "one.sh")
-    assert collection_of(tree, "net/lib/one.sh") == ("net", "lib/one.sh")
+    assert collection_of(tree, "net/other/one.sh") == ("net", "other/one.sh")
     assert collection_of(tree, "mm") == ("", "mm")
 
 

@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -25,8 +25,9 @@ from harness.errors import UsageError
 from harness.kernel_make import SOURCE
 from harness.kselftest.build_bpf import build_bpf
 from harness.kselftest.choose import Chooser
+from harness.kselftest.collection import LIBRARY
 from harness.kselftest.export import TOOLING, export, source_ids
-from harness.kselftest.make import Broken, Maker, broken_targets
+from harness.kselftest.make import Maker, broken_targets
 from harness.kselftest.model import SELFTESTS, Installed, Program
 from harness.locks import locked
 from harness.places import cache_dir
@@ -36,11 +37,20 @@ from harness.store import inputs_digest
 __all__ = ["Wanted", "build_selftests", "choose_selftests"]
 
 # Raised when what is stored, or how it is made, changes.
-_LAYOUT = "3"
+_LAYOUT = "5"
 _BPF_TOOLS = f"{SELFTESTS}/bpf/tools"
 # What stays of a tree that was built: the tests, and what its Python tests import.
 _KEPT = ("tools/net/ynl", "tools/bpf/bpftool/Makefile", "Documentation/netlink")
-_SHARED = ("kselftest", "lib", "net/lib", "net/forwarding", "net/lib.sh", "net/net_helper.sh", "drivers/net/lib")
+_SHARED = (
+    "kselftest",
+    "lib",
+    "net/lib",
+    "net/forwarding",
+    "net/lib.sh",
+    "net/net_helper.sh",
+    "drivers/net/lib",
+    "bpf/tools/sbin",
+)
 _PRODUCTS = re.compile(r"(?<!\.bpf)\.o$|\.d$|\.(?:l|sub)?skel\.h$|\.a$")
 
 
@@ -148,8 +158,9 @@ def _make_all(maker: Maker, wanted: Wanted, say: Callable[[str], None]) -> tuple
     chooser = Chooser(maker)
     chosen = sorted(chooser.choose(wanted.named, wanted.touched), key=lambda program: program.collection)
     say(f"{len(chosen)} programs to build from {wanted.commit[:12]}")
-    if any(program.targets and program.collection != "bpf" for program in chosen):
+    if any((program.targets and program.collection != "bpf") or program.shared for program in chosen):
         maker.make(".", "headers")
+    chosen = _with_library(maker, chosen)
     made: list[Program] = []
     for collection, group in groupby(chosen, key=lambda program: program.collection):
         programs = tuple(group)
@@ -167,29 +178,43 @@ def _worded(program: Program, clang: str) -> Program:
     return replace(program, unbuildable=f"cannot be built with {compiler} here: {program.unbuildable}")
 
 
+def _with_library(maker: Maker, programs: Sequence[Program]) -> list[Program]:
+    """Make what these programs need of other collections."""
+    needed = {each for program in programs for each in program.shared}
+    missing: dict[str, str] = {}
+    for collection in (LIBRARY, "bpf"):
+        own = sorted(each.removeprefix(f"{collection}/") for each in needed if each.startswith(f"{collection}/"))
+        missing |= {f"{collection}/{name}": why for name, why in _make_in(maker, collection, own).items()}
+    return [_without(program, program.shared, missing) for program in programs]
+
+
 def _plain(maker: Maker, programs: Sequence[Program]) -> tuple[Program, ...]:
     """Make what these programs of one collection need, each product on its own feet."""
-    collection = programs[0].collection
-    targets = list(dict.fromkeys(target for program in programs for target in program.targets))
+    missing = _make_in(maker, programs[0].collection, (each for program in programs for each in program.targets))
+    return tuple(_without(program, program.targets, missing) for program in programs)
+
+
+def _make_in(maker: Maker, collection: str, products: Iterable[str]) -> dict[str, str]:
+    """Make products of one collection; those that are not there in the end, and why."""
+    targets = tuple(dict.fromkeys(products))
     if not targets:
-        return tuple(programs)
+        return {}
     folder = f"{SELFTESTS}/{collection}"
     done = maker.make(folder, f"OUTPUT={SOURCE / folder}", *(str(SOURCE / folder / target) for target in targets))
-    if done.ok:
-        return tuple(programs)
-    broken = {each.name: each for each in broken_targets(done)}
-    missing = {target for target in targets if not (maker.tree / folder / target).exists()}
-    return tuple(_without(program, missing, broken) for program in programs)
+    missing = [target for target in targets if not (maker.tree / folder / target).exists()]
+    if done.ok and not missing:
+        return {}
+    broken = {each.name: each.why for each in broken_targets(done)}
+    other = next((f"{name}: {why}" for name, why in broken.items()), "make failed")
+    return {target: broken.get(target, other) for target in missing}
 
 
-def _without(program: Program, missing: set[str], broken: dict[str, Broken]) -> Program:
+def _without(program: Program, needed: Sequence[str], missing: Mapping[str, str]) -> Program:
     """A compiled program that is not there cannot run; a script that lacks one of several products says so itself."""
-    lacking = [target for target in program.targets if target in missing]
-    if not lacking or (program.name not in lacking and len(lacking) < len(program.targets)):
+    lacking = [target for target in needed if target in missing]
+    if program.unbuildable or not lacking or (program.name not in lacking and len(lacking) < len(needed)):
         return program
-    said = next((broken[each].why for each in lacking if each in broken), "")
-    other = next((f"{each.name}: {each.why}" for each in broken.values()), "make failed")
-    return replace(program, unbuildable=f"{lacking[0]}: {said or other}")
+    return replace(program, unbuildable=f"{lacking[0]}: {missing[lacking[0]]}")
 
 
 def _write_autoconf(tree: Path, config: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.kernel_make import SOURCE
@@ -28,6 +28,7 @@ def build_bpf(maker: Maker, programs: Sequence[Program], tests: TestProgs) -> tu
     """Make these programs of the collection `bpf`; gives them back, those that cannot be made with the reason."""
     build = _Build(maker, tests, tuple(tests.sources), tests.common)
     done = {program.id: program for program in programs}
+    broken: tuple[Broken, ...] = ()
     for _ in range(_ROUNDS):
         left = [program for program in done.values() if not program.unbuildable]
         if not left:
@@ -36,14 +37,11 @@ def build_bpf(maker: Maker, programs: Sequence[Program], tests: TestProgs) -> tu
         broken = build.make(left)
         if not broken:
             break
-        for program in left:
-            why = build.reason(program, broken)
-            if why:
-                done[program.id] = replace(program, unbuildable=why)
-        if all(not done[program.id].unbuildable for program in left):
-            # Nothing that is wanted is to blame by name: nothing can be made.
-            done |= {each.id: replace(each, unbuildable=f"{broken[0].name}: {broken[0].why}") for each in left}
-    return tuple(done.values())
+        blamed = {each.id: replace(each, unbuildable=why) for each in left if (why := build.reason(each, broken))}
+        done |= blamed
+        if not blamed and not build.drop(broken):
+            break
+    return tuple(build.checked(program, broken) for program in done.values())
 
 
 @dataclass
@@ -54,6 +52,7 @@ class _Build:
     tests: TestProgs
     sources: tuple[TestSource, ...]
     common: TestSource
+    dropped: set[str] = field(default_factory=set)
 
     def prune(self, wanted: Sequence[Program]) -> None:
         """Take the tests and programs out of the tree that none of the wanted ones is made from.
@@ -76,6 +75,23 @@ class _Build:
             if file.name not in programs and not file.name.startswith("btf_dump_test_case_"):
                 file.unlink()
         (self.tests.folder / "prog_tests" / "tests.h").unlink(missing_ok=True)
+
+    def drop(self, broken: Iterable[Broken]) -> bool:
+        """Take out of the tree what breaks and what nobody wanted by name. False where there is nothing of it left."""
+        names = {f"{each.name.split('.')[0]}.c" for each in broken} - self.dropped
+        found = [name for name in names if (self.tests.folder / "progs" / name).is_file()]
+        for name in found:
+            (self.tests.folder / "progs" / name).unlink()
+        self.dropped |= set(found)
+        return bool(found)
+
+    def checked(self, program: Program, broken: Sequence[Broken]) -> Program:
+        """The same; one whose products are not there cannot be built, whoever is to blame."""
+        missing = [name for name in program.targets if not (self.tests.folder / name).exists()]
+        if program.unbuildable or len(missing) < len(program.targets) or not missing:
+            return program
+        why = f"{broken[0].name}: {broken[0].why}" if broken else "make made none of it"
+        return replace(program, unbuildable=why)
 
     def _programs(self, wanted: Sequence[Program]) -> frozenset[str]:
         """The files of progs/ that are to stay."""
@@ -115,7 +131,7 @@ class _Build:
 
     def reason(self, program: Program, broken: Iterable[Broken]) -> str:
         """Which of the broken targets this program is made from, and why that broke; "" where none."""
-        files = {Path(path).name for path in program.sources}
+        files = self._files(program)
         made = {name.removesuffix(".c") for name in files}
         made |= {target for target in program.targets if not target.startswith(_RUNNER)}
         for each in broken:
@@ -124,6 +140,13 @@ class _Build:
             if stem in made or each.name in made or (linked and linked[1] in files):
                 return f"{each.name}: {each.why}"
         return ""
+
+    def _files(self, program: Program) -> set[str]:
+        """The sources of a program, those of tests whose functions it calls, and of skeletons that it includes."""
+        own = {Path(path).name for path in program.sources}
+        tests = self.tests.with_companions(each for each in self.tests.sources if each.file in own)
+        parts = (*tests, *(self.tests.of_binary(name) for name in program.targets if not name.startswith(_RUNNER)))
+        return own.union({each.file for each in tests}, *(each.programs for each in parts))
 
 
 def _target(name: str) -> str:

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cached_property
 
-from harness.kselftest.collection import Collection, collection_of, read_collection
+from harness.kselftest.collection import LIBRARY, Collection, collection_of, read_collection
 from harness.kselftest.make import Maker
 from harness.kselftest.model import SELFTESTS, Program
 from harness.kselftest.progs import TestProgs, TestSource
@@ -21,6 +21,8 @@ __all__ = ["Chooser"]
 
 _BPF = "bpf"
 _RUNNER = "test_progs"
+# Whose programs the products of net/lib are for.
+_USERS = ("net", "drivers/net", "drivers/net/hw")
 # Seconds for one test of test_progs: the collection has no limit, and most take less than one.
 _TEST_TIMEOUT = 120.0
 
@@ -67,7 +69,8 @@ class Chooser:
         for collection in dict.fromkeys(self._collection_with(path) for path in files):
             if collection:
                 own = [path for path in files if self._collection_with(path) == collection]
-                found += self._made_from(collection, own)
+                users = _USERS if collection == LIBRARY else ()
+                found += [program for each in (collection, *users) for program in self._made_from(each, own)]
         return found
 
     def _made_from(self, collection: str, files: Sequence[str]) -> list[Program]:
@@ -96,9 +99,9 @@ class Chooser:
 
     def _listed(self, collection: str, pattern: str, why: str, without: str = "") -> list[Program]:
         listed = self.collection(collection)
-        names = [name for name in listed.names if fnmatchcase(name, pattern)]
+        names = [name for name in listed.names if _is_called(name, pattern)]
         # What is only ever asked for by its name: made, but no part of `make run_tests`.
-        names += [name for name in listed.more if name == pattern]
+        names += [name for name in (*listed.extended, *listed.more) if name == pattern]
         kept = [name for name in dict.fromkeys(names) if not (without and name.startswith(without))]
         return [listed.program(name, why) for name in kept]
 
@@ -131,6 +134,11 @@ class Chooser:
     @cached_property
     def _all_tests(self) -> list[tuple[TestSource, str]]:
         return [(source, test) for source in self.tests.sources for test in source.tests]
+
+
+def _is_called(name: str, pattern: str) -> bool:
+    """`xdp.py` stands for both of xdp.py and xdp.py@virtio_net."""
+    return fnmatchcase(name, pattern) or fnmatchcase(name.partition("@")[0], pattern)
 
 
 def _because(program: Program, files: Sequence[str]) -> Program:

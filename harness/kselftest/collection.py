@@ -3,66 +3,96 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.kselftest.make import Maker
 from harness.kselftest.model import SELFTESTS, Program
 
-__all__ = ["Collection", "collection_of", "read_collection", "timeout_of"]
+__all__ = ["CARD", "LIBRARY", "Collection", "collection_of", "read_collection", "timeout_of"]
+
+LIBRARY = "net/lib"
+"""The collection whose products those of the network share (INSTALL_DEP_TARGETS of selftests/Makefile)."""
+CARD = "virtio_net"
+"""The emulated network card that driver tests run on, beside the software device that they make themselves."""
 
 _PROGRAMS = ("TEST_PROGS", "TEST_GEN_PROGS", "TEST_CUSTOM_PROGS")
-_MORE = ("TEST_PROGS_EXTENDED", "TEST_GEN_PROGS_EXTENDED", "TEST_GEN_FILES", "TEST_FILES")
+_PRODUCTS = ("TEST_GEN_FILES", "TEST_GEN_PROGS_EXTENDED")
 _DEFAULT_TIMEOUT = 45.0  # kselftest/runner.sh: kselftest_default_timeout
 _LONGEST = 600.0  # seconds; `timeout=0` is for ever, and some say an hour
 _WORD = re.compile(r"[\w.+-]+")
+# drivers/net/README.rst: tests of drivers/net must run on both, those of drivers/net/hw have no device of their own.
+_ON_BOTH, _ON_CARDS = "drivers/net", "drivers/net/hw"
+_BPFTOOL = "bpf/tools/sbin/bpftool"
+_FOLDERS = re.compile(rf"^(?:{LIBRARY}/|(?:bpf/)?tools/sbin/)")
+# What net/lib/py/utils.py does with bpftool.
+_ASKS_BPFTOOL = re.compile(r"\bimport\b.*\bbpf_(?:map|prog)_\w+")
+_TAKES_A_CARD = re.compile(r"\bNetDrv(?:Ep|Cont)?Env\b|\bNETIF\b")
 
 
 @dataclass(frozen=True)
 class Collection:
-    """A folder below tools/testing/selftests. scripts, compiled: programs to run. more: what is made, not run.
+    """A folder below tools/testing/selftests. scripts, compiled: programs to run.
 
-    timeout: seconds for each program, of its `settings`.
+    extended: scripts that `make run_tests` leaves to others to start. more: what is made, not run.
+    library: products of others, named from selftests/. timeout: seconds for each program, of its `settings`.
     """
 
     name: str
     folder: Path
     scripts: tuple[str, ...]
     compiled: tuple[str, ...]
+    extended: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
+    library: tuple[str, ...] = ()
     timeout: float = _DEFAULT_TIMEOUT
     _texts: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
-        return (*self.scripts, *self.compiled)
+        """Every program, by the name that it is run under."""
+        return tuple(variant for name in (*self.scripts, *self.compiled) for variant in self._variants(name))
 
-    def program(self, name: str, why: str) -> Program:
+    def program(self, called: str, why: str) -> Program:
         """One of `names` as a program, with the files that are its own."""
-        made = self.made_for(name)
-        own = [name, *made] if name in self.scripts else [name]
-        sources = [path for each in own for path in self._sources(each)]
+        name, _, card = called.partition("@")
+        is_script = name in (*self.scripts, *self.extended)
+        made = self._mentioned(name, (*self.more, *self.compiled)) if is_script else (name,)
+        shared = self._mentioned(name, self.library) if is_script else ()
+        beside = tuple(path.removeprefix(f"{LIBRARY}/") for path in shared)
+        own = dict.fromkeys((name, *made, *self._mentioned(name, self.extended)))
         return Program(
             self.name,
-            name,
+            called,
             (f"./{name}",),
             self.timeout,
-            sources=tuple(dict.fromkeys(f"{SELFTESTS}/{self.name}/{path}" for path in sources)),
-            targets=tuple(made) if name in self.scripts else (name,),
+            sources=(*_sources(self.root, self.name, own), *_sources(self.root, LIBRARY, beside)),
+            targets=made,
+            shared=shared,
+            card=card,
             why=why,
         )
 
-    def made_for(self, name: str) -> list[str]:
-        """What make has to make before a script can run: whatever of the collection's products it mentions."""
-        words = set(_WORD.findall(self._text(name)))
-        # Of what lies deeper only the tools are called by their mere name; the rest are flavours (no_alu32/x.bpf.o).
-        products = (*self.more, *self.compiled)
-        return [product for product in products if product.removeprefix("tools/sbin/") in words]
+    def _variants(self, name: str) -> tuple[str, ...]:
+        """A driver test once on a device that it makes itself, once on a card."""
+        if self.name not in (_ON_BOTH, _ON_CARDS) or not _TAKES_A_CARD.search(self._text(name)):
+            return (name,)
+        on_card = f"{name}@{CARD}"
+        return (on_card,) if self.name == _ON_CARDS else (name, on_card)
 
-    def _sources(self, name: str) -> list[str]:
-        stem = name.removesuffix(".o").removesuffix(".bpf")
-        known = (name, f"{stem}.c", f"{stem}.bpf.c", f"progs/{stem}.c", f"{name}.c", f"{name}.sh")
-        return [path for path in dict.fromkeys(known) if (self.folder / path).is_file()]
+    def _mentioned(self, name: str, products: Sequence[str]) -> tuple[str, ...]:
+        """What make has to make before a script can run: whatever products it mentions."""
+        words = set(_WORD.findall(self._text(name)))
+        if _ASKS_BPFTOOL.search(self._text(name)):
+            words.add("bpftool")
+        # Of what lies deeper only the tools are called by their mere name; the rest are flavours (no_alu32/x.bpf.o).
+        return tuple(product for product in products if _FOLDERS.sub("", product) in words)
+
+    @property
+    def root(self) -> Path:
+        """tools/testing/selftests of the tree."""
+        return self.folder.parents[self.name.count("/")]
 
     def _text(self, name: str) -> str:
         """A script's text and that of the scripts of its own folder that it reads in or starts."""
@@ -75,19 +105,45 @@ class Collection:
 
 def read_collection(maker: Maker, name: str) -> Collection:
     """A collection as its own Makefile lists it."""
-    lists = maker.lists(name, *_PROGRAMS, *_MORE)
+    lists = maker.lists(name, *_PROGRAMS, *_PRODUCTS, "TEST_PROGS_EXTENDED")
     folder = maker.tree / SELFTESTS / name
     extended = [each for each in lists["TEST_PROGS_EXTENDED"] if (folder / each).is_file()]
     compiled = (*lists["TEST_GEN_PROGS"], *lists["TEST_CUSTOM_PROGS"])
-    more = (*lists["TEST_GEN_FILES"], *lists["TEST_GEN_PROGS_EXTENDED"])
+    more = tuple(product for each in _PRODUCTS for product in lists[each])
     return Collection(
         name,
         folder,
-        scripts=tuple(dict.fromkeys((*lists["TEST_PROGS"], *extended))),
+        scripts=tuple(dict.fromkeys(lists["TEST_PROGS"])),
         compiled=tuple(dict.fromkeys(compiled)),
-        more=tuple(dict.fromkeys(each for each in more if not each.startswith("/"))),
+        extended=tuple(dict.fromkeys(extended)),
+        more=_own(more),
+        library=_library(maker, name),
         timeout=timeout_of(folder),
     )
+
+
+def _library(maker: Maker, name: str) -> tuple[str, ...]:
+    """What programs of a collection of the network may need beside it: of net/lib, and bpftool."""
+    if not name.startswith(("net", "drivers/net")) or name == LIBRARY:
+        return ()
+    has = (maker.tree / SELFTESTS / LIBRARY / "Makefile").is_file()
+    lists = maker.lists(LIBRARY, *_PRODUCTS) if has else {}
+    return (*(f"{LIBRARY}/{product}" for each in lists for product in _own(lists[each])), _BPFTOOL)
+
+
+def _own(products: Iterable[str]) -> tuple[str, ...]:
+    """Those that lie in the collection's own folder."""
+    return tuple(dict.fromkeys(each for each in products if not each.startswith("/")))
+
+
+def _sources(root: Path, collection: str, names: Iterable[str]) -> tuple[str, ...]:
+    """The files of the kernel's tree that scripts and products of a collection are, or are made from."""
+    found: list[str] = []
+    for name in names:
+        stem = name.removesuffix(".o").removesuffix(".bpf")
+        known = (name, f"{stem}.c", f"{stem}.bpf.c", f"progs/{stem}.c", f"{name}.c", f"{name}.sh")
+        found += [path for path in known if (root / collection / path).is_file()]
+    return tuple(dict.fromkeys(f"{SELFTESTS}/{collection}/{path}" for path in found))
 
 
 def collection_of(tree: Path, asked: str) -> tuple[str, str]:

@@ -17,8 +17,10 @@ class Program:
     collection: its folder below tools/testing/selftests (`bpf`, `drivers/net`). name: within it; a test of
     bpf/test_progs is a program of its own, `test_progs/xdp_adjust_tail`. argv: from the collection's folder.
     timeout: seconds where KVM works. sources: the files of the kernel's tree that are this test and no other's.
-    targets: what make is asked for. extras: files of the collection that it starts. why: what picked it.
-    unbuildable: why it could not be built, or "".
+    targets: what make is asked for. shared: products of other collections that
+    it needs, named from selftests/. card: the kind of emulated network
+    card that it runs on, where it does not make its own device; its name then ends with `@` and the card.
+    why: what picked it. unbuildable: why it could not be built, or "".
     """
 
     collection: str
@@ -27,7 +29,8 @@ class Program:
     timeout: float
     sources: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
-    extras: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    card: str = ""
     why: str = ""
     unbuildable: str = ""
 

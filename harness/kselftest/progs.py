@@ -118,7 +118,7 @@ class TestProgs:
         programs = {f"{name}.c" for name, _ in skeletons if name not in self.linked}
         programs |= {part for name in linked for part in self.linked[name]}
         for name in _OBJECT.findall(text):
-            programs |= self._objects(name)
+            programs |= self._objects(name, file.stem)
         return TestSource(
             file.name,
             tuple(dict.fromkeys(_FUNCTION.findall(_text(file)))),
@@ -152,8 +152,10 @@ class TestProgs:
         own = (file.parent / name for name in _HEADER.findall(text) if name.endswith(".h"))
         return "\n".join([text, *(_text(header) for header in own if header.is_file())])
 
-    def _objects(self, name: str) -> set[str]:
-        """progs/ files that an object's name stands for; `%s` in it stands for anything."""
+    def _objects(self, name: str, stem: str) -> set[str]:
+        """progs/ files that an object's name stands for; `%s` in it stands for the program's own name, or anything."""
+        if (own := name.replace("%s", stem)) != name and (self.folder / "progs" / f"{own}.c").is_file():
+            return {f"{own}.c"}
         if "%" in name:
             pattern = re.sub(r"%[\w.]*?[sdu]", "*", name)
             return {path.name for path in (self.folder / "progs").glob(f"{pattern}.c")} if pattern.strip("*") else set()

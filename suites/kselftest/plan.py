@@ -13,7 +13,7 @@ __all__ = ["Program", "programs", "scale", "tree_root"]
 class Program:
     """One program of a collection (harness/kselftest/model.py). timeout: seconds where KVM works.
 
-    skip: why it is not run, or "".
+    card: the network card that it runs on, or "". skip: why it is not run, or "".
     """
 
     id: str
@@ -21,6 +21,7 @@ class Program:
     name: str
     argv: tuple[str, ...]
     timeout: float
+    card: str
     skip: str
 
 
@@ -50,6 +51,7 @@ def _program(entry: dict, denied: dict[str, str]) -> Program:
         entry["name"],
         tuple(entry["argv"]),
         entry["timeout"],
+        entry.get("card", ""),
         entry["unbuildable"] or (f"on the deny-list: {denied[name]}" if name in denied else ""),
     )
 

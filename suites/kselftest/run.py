@@ -10,6 +10,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from kselftest.card import Card
+from kselftest.plan import Program
+
 __all__ = ["Ended", "run_program", "writable_tree"]
 
 HOME = Path("/tmp/ktrial-kselftest")
@@ -57,19 +60,27 @@ def writable_tree(root: str) -> Path:
     return tree
 
 
-def run_program(tree: Path, collection: str, argv: tuple[str, ...], seconds: float) -> Ended:
+def run_program(tree: Path, program: Program, seconds: float, card: Card | None = None) -> Ended:
     """Run a program in its collection's folder, for so long at the most; its children end with it."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    folder = tree / SELFTESTS / collection
+    folder = tree / SELFTESTS / program.collection
     before, devices = _children(), _devices()
     began = time.monotonic()
-    script = f"exec 3>&1 >/dev/null 2>&1\n{_SETUP}\nexec 1>&3 3>&- 2>&1\n{_START}"
-    command = ["unshare", "--mount", "sh", "-c", script, "sh", *argv]
+    setup = f"exec 3>&1 >/dev/null 2>&1\n{_SETUP}\nexec 1>&3 3>&- 2>&1"
+    command = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        f"{setup}\n{card.setup if card else ''}\n{_START}",
+        "sh",
+        *program.argv,
+    ]
     with (HOME / "output").open("w+b") as output:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=_environment(tree, folder),
+            env={**_environment(tree, folder), **(card.env if card else {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -6,6 +6,7 @@ subtest is a result by itself, so the program fails only for what no subtest tel
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kselftest.card import plugged
 from kselftest.plan import Program, programs, scale, tree_root
 from kselftest.run import Ended, run_program, writable_tree
 
@@ -50,7 +52,9 @@ def test(program: Program | None, request: pytest.FixtureRequest) -> None:
         pytest.skip("no selftests were built: ktrial run --suite kselftest:NAME does it")
     if program.skip:
         pytest.skip(program.skip)
-    ended = run_program(request.getfixturevalue("tree"), program.collection, program.argv, program.timeout * scale())
+    tree = request.getfixturevalue("tree")
+    with plugged(program.card) if program.card else contextlib.nullcontext() as card:
+        ended = run_program(tree, program, program.timeout * scale(), card)
     print(ended.output[-_SHOWN:])
     outcome, reason, cases = _read(program, ended)
     request.node.user_properties.append(("ktrial-subtests", cases))
