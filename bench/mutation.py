@@ -75,7 +75,7 @@ def _all(mutants: Sequence[Mutant], state: State, place: Path, *, selftests: boo
         for mutant in todo:
             run = new_run(None, f"mutant-{mutant.name}")
             if selftests:
-                known = yardstick(mutant, run, digest, place.with_suffix(".base.json"))
+                known = yardstick(todo, run, digest, place.with_suffix(".base.json"))
                 found = try_selftests(mutant, known, run)
             else:
                 found = try_mutant(mutant, state, run, digest)

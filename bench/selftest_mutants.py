@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from bench.mutants import End, Found, Mutant, build
+from bench.mutants import End, Found, Mutant, build, find_mutants
 from harness import record
 from harness.bpf_objects import compile_objects
 from harness.build.model import Kernel
@@ -24,7 +24,7 @@ from harness.errors import KtrialError
 from harness.kselftest.build import Wanted, build_selftests
 from harness.kselftest.guests import guest_part
 from harness.kselftest.model import Installed, Plan, Program
-from harness.kselftest.select import denied
+from harness.kselftest.select import denied, select
 from harness.machine.journal import item_of
 from harness.machine.model import Accelerator
 from harness.machine.session import Session, run_sessions
@@ -41,73 +41,83 @@ __all__ = ["SELFTESTS", "Yardstick", "selftests_digest", "try_selftests", "yards
 
 SELFTESTS = "kselftest"
 
-# For every mutant: the kernel's own tests of XDP. Beside them, what somebody would run who touched such a file.
-_ALWAYS = ("bpf/xdp*", "bpf/test_xdp_*")
-_BESIDE = (
-    ("net/xdp/* include/net/xsk* net/core/xdp.c net/core/filter.c", ("bpf/test_xsk.sh",)),
-    ("drivers/net/veth.c net/core/xdp.c net/core/gro.c", ("bpf/test_xdp_veth", "net/veth.sh")),
-    ("drivers/net/netdevsim/*", ("drivers/net/netdevsim/*",)),
-    ("drivers/net/tun.c", ("net/tun", "net/tap")),
-    ("drivers/net/virtio_net.c", ("drivers/net/*@virtio_net",)),
-    ("net/core/gro.c net/core/dev.c", ("net/gro.sh", "net/udpgro_fwd.sh")),
-    ("net/core/filter.c kernel/bpf/*", ("bpf/dynptr", "bpf/kfunc_dynptr_param")),
-)
 _BASE_RUNS = 2
-_SLOW = 40.0  # seconds on base: what takes longer is run only where nothing quicker catches the mutant
+_SLOW = 12.0  # seconds on base: what takes longer is run only where nothing quicker catches the mutant
 _LONGEST = 7200.0
 _TOUCHED = re.compile(r"^\+\+\+ b/(\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Yardstick:
-    """The unmodified kernel's selftests, and what they gave on it. digest: of the suite that ran them."""
+    """The unmodified kernel's selftests, and what those that were needed so far gave on it.
+
+    digest: of the suite that ran them. image: the kernel. known: ids of the programs that were run.
+    """
 
     digest: str
-    commit: str
     version: str
+    image: Path
     installed: Installed
     base: SideResults
+    known: tuple[str, ...] = ()
 
     def seconds(self, program: Program) -> float:
         """How long it took on the unmodified kernel."""
         return max((result.seconds for result in self.base.results if result.test == _item(program)), default=0.0)
 
     def programs(self, mutant: Mutant) -> tuple[Program, ...]:
-        """Those that somebody would run who touched the mutant's files, less those that tell nothing on base."""
-        names = (*_ALWAYS, *_beside(_TOUCHED.findall(mutant.path.read_text())))
+        """Those that the mutant's files pick, less those that tell nothing on base."""
         ran = {item_of(each.test) for each in self.base.results if each.outcome is Outcome.PASSED}
-        kept = (program for program in self.installed.programs if _item(program) in ran)
-        return tuple(program for program in kept if _called(program, names))
+        return tuple(program for program in self.picked([mutant]) if _item(program) in ran)
+
+    def picked(self, mutants: Sequence[Mutant]) -> tuple[Program, ...]:
+        """Those that the files of some mutants pick."""
+        names = tuple(name for name, _ in _picked(mutants))
+        return tuple(program for program in self.installed.programs if _called(program, names))
 
 
 def selftests_digest() -> str:
     """Of what is run, and of what runs it, wherever it lies."""
-    digest = hashlib.sha256(repr((_ALWAYS, _BESIDE)).encode())
+    digest = hashlib.sha256()
     folder = load_suite(SELFTESTS).directory
     for file in sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".toml", ".txt")):
         digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def yardstick(mutant: Mutant, run: RunFolder, digest: str, place: Path) -> Yardstick:
-    """The selftests of the tree that mutants are planted in; kept in the file `place`. mutant: any of them."""
+def yardstick(mutants: Sequence[Mutant], run: RunFolder, digest: str, place: Path) -> Yardstick:
+    """What the selftests that some mutants need give on the unmodified kernel; kept in the file `place`.
+
+    They are built once, and each is run on base only when the first mutant needs it.
+    """
     known = record.load_if(place, Yardstick)
-    if known is not None and known.digest == digest and known.installed.root.is_dir():
-        return known
+    if known is None or known.digest != digest or not known.installed.root.is_dir():
+        known = _begun(mutants[0], run, digest)
+    missing = tuple(each for each in known.picked(mutants) if each.id not in known.known)
+    if missing:
+        folder = run.path / "base"
+        runs = [
+            _run(known.installed.root, missing, known.version, known.image, folder / str(attempt), attempt)
+            for attempt in range(1, _BASE_RUNS + 1)
+        ]
+        results = (*known.base.results, *(result for each in runs for result in each.results))
+        boots = (*known.base.boots, *(boot for each in runs for boot in each.boots))
+        base = replace(known.base, results=results, boots=boots, booted=any(each.booted for each in runs))
+        known = replace(known, base=base, known=(*known.known, *(each.id for each in missing)))
+        record.save(place, known)
+    return known
+
+
+def _begun(mutant: Mutant, run: RunFolder, digest: str) -> Yardstick:
+    """The selftests of the tree that mutants are planted in, built. mutant: any, for it has the base beside it."""
     trial = build(mutant, run)
     assert trial.base is not None
     assert trial.base_kernel is not None
     with contextlib.ExitStack() as hold:
         installed = build_selftests(_wanted(trial), hold=hold)
-        version, image = trial.base.version, trial.base_kernel.image
-        runs = [
-            _run(installed.root, installed.programs, version, image, run.path / f"base-{attempt}", attempt)
-            for attempt in range(1, _BASE_RUNS + 1)
-        ]
-    base = replace(runs[0], results=tuple(result for each in runs for result in each.results))
-    found = Yardstick(digest, trial.base.commit, version, installed, base)
-    record.save(place, found)
-    return found
+    return Yardstick(
+        digest, trial.base.version, trial.base_kernel.image, installed, SideResults("base", (), (), 0.0, False)
+    )
 
 
 def try_selftests(mutant: Mutant, known: Yardstick, run: RunFolder) -> Found:
@@ -189,7 +199,7 @@ def _wanted(trial: Trial) -> Wanted:
     return Wanted(
         repository=applied_repository(trial.run.path / "tree"),
         commit=trial.base.commit,
-        named=tuple((name, "a test of XDP") for name in _names()),
+        named=tuple((name, "picked by a mutant") for name, _ in _picked(find_mutants())),
         touched=(),
         vmlinux=trial.base_kernel.vmlinux,
         kernel_key=trial.base_kernel.key,
@@ -199,21 +209,17 @@ def _wanted(trial: Trial) -> Wanted:
     )
 
 
-def _names() -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*_ALWAYS, *(name for _, names in _BESIDE for name in names))))
-
-
-def _beside(touched: Sequence[str]) -> tuple[str, ...]:
-    def concerns(patterns: str) -> bool:
-        return any(fnmatchcase(path, pattern) for path in touched for pattern in patterns.split())
-
-    return tuple(name for patterns, names in _BESIDE if concerns(patterns) for name in names)
+def _picked(mutants: Sequence[Mutant]) -> tuple[tuple[str, str], ...]:
+    """(name, why) of the selftests that a series with the mutants' files is given (relevant.toml)."""
+    return select((), [path for mutant in mutants for path in _TOUCHED.findall(mutant.path.read_text())]).named
 
 
 def _called(program: Program, names: Sequence[str]) -> bool:
-    """Whether one of the names stands for it; a test of test_progs is called without its runner."""
-    full = f"{program.collection}/{program.name}"
-    return any(fnmatchcase(each, name) for each in (full, full.replace("test_progs/", "")) for name in names)
+    """Whether one of the names stands for it: its own, less runner and card, or its file's (choose.py)."""
+    name = program.name.removeprefix("test_progs/").partition("@")[0]
+    files = (Path(path).stem for path in program.sources if "/prog_tests/" in path)
+    known = [f"{program.collection}/{each}" for each in (name, *files)]
+    return any(fnmatchcase(each, wanted) for each in known for wanted in names)
 
 
 def _item(program: Program) -> str:

@@ -31,6 +31,7 @@ _PREFIX = re.compile(r"(?:# |[ \t])*")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _STAMP = re.compile(r"(?:<\d+>)?\[[ \t]*\d+\.\d+\](?:\[[ \t]*[TC]\d+\])? ?")
 _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, None: 1e-3}
+_OUTCOME_WORD = re.compile(r"^(?:PASS|FAIL|SKIP|XFAIL):\s+(?=\S)")
 _LONGEST_NAME = 160
 _DETAIL_LINES = 60
 
@@ -269,9 +270,9 @@ def _outcome(failed: bool, kind: str) -> str:
 
 
 def _cleaned(name: str) -> str:
-    """One line that can stand in a test's name."""
+    """One line that can stand in a test's name, without the outcome, which some repeat there (xskxceiver.c)."""
     shown = "".join(char if char.isprintable() else " " for char in name)
-    return " ".join(shown.split()).strip("- ")[:_LONGEST_NAME].strip()
+    return _OUTCOME_WORD.sub("", " ".join(shown.split()).strip("- "))[:_LONGEST_NAME].strip()
 
 
 def _last(words: Sequence[str]) -> str:
