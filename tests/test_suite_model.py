@@ -209,6 +209,17 @@ def test_a_failing_case_is_made_small():
     assert small.size <= 60
 
 
+def test_a_case_that_fails_by_what_a_shrink_leaves_gets_a_smaller_frame_too():
+    def one_byte_is_left(case):
+        buff = XdpBuff(frame_of(case.size), LIMITS, NEW, case.split, case.meta)
+        cut = [op for op in case.operations if op.kind == Kind.ADJUST_TAIL and buff.adjust_tail(op.offset) == 0]
+        return bool(cut) and bool(buff.frags) and len(buff.frags[-1]) == 1
+
+    assert one_byte_is_left(Case(69057, None, 64, (adjust_tail(-61376), LENGTH)))
+    small = shrink(Case(69057, None, 64, (adjust_tail(-61376), LENGTH)), one_byte_is_left)
+    assert small == Case(3522, None, 0, (adjust_tail(-1),))
+
+
 def test_a_failing_case_is_shown_as_a_test_that_says_the_same():
     case = Case(9000, 64, 8, (adjust_tail(-5), store(10, ink(20)), load(0, 30), poke(3, 171), LENGTH))
     text = as_test(case, 'it said "no"')

@@ -14,6 +14,7 @@ from xdp_multibuf.machine import Kind, Op, ink
 __all__ = ["shrink"]
 
 MOST_TRIES = 300
+PAGE = 4096  # of most machines: a fragment less, and the last one as it was
 
 
 def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:
@@ -41,13 +42,24 @@ def _smaller(case: Case) -> Iterator[Case]:
         yield replace(case, split=None)
     if case.meta:
         yield replace(case, meta=0)
-    for size in _towards(case.size, 60):
+        yield replace(case, meta=0, size=case.size - case.meta)
+    for size in (*_towards(case.size, 60), max(60, case.size - PAGE)):
         yield replace(case, size=size)
+        yield from _cut_by_less(case, size)
     for split in _towards(case.split, 64) if case.split is not None else ():
         yield replace(case, split=split)
     for index, op in enumerate(operations):
         for plainer in _plainer(op):
             yield replace(case, operations=(*operations[:index], plainer, *operations[index + 1 :]))
+
+
+def _cut_by_less(case: Case, size: int) -> Iterator[Case]:
+    """A smaller frame of which an operation leaves as much: where a fault is in what is left."""
+    for index, op in enumerate(case.operations):
+        offset = op.offset + case.size - size
+        if op.kind == Kind.ADJUST_TAIL and offset < 0:
+            operations = (*case.operations[:index], op._replace(offset=offset), *case.operations[index + 1 :])
+            yield replace(case, size=size, operations=operations)
 
 
 def _plainer(op: Op) -> Iterator[Op]:
