@@ -1,11 +1,15 @@
 """What the benchmark of planted bugs remembers, and what it tries again. Nothing is built."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bench.mutants import End, Found, Mutant, State, find_mutants
+from bench.selftest_mutants import Yardstick
 from harness import record
+from harness.kselftest.model import SELFTESTS, Installed, Program
+from harness.results import Outcome, SideResults, TestResult
 
 MUTANT = Mutant("filter-x", None, "digest", "")
 CAUGHT = Found("filter-x", "digest", "old", End.CAUGHT, by="s/t.py::a")
@@ -51,3 +55,47 @@ def test_mutants_are_chosen_by_a_part_of_their_names():
     names = {mutant.name for mutant in find_mutants(["cpumap"])}
     assert names
     assert all("cpumap" in name for name in names)
+
+
+def program(collection, name, file=""):
+    sources = (f"{SELFTESTS}/{collection}/prog_tests/{file}",) if file else ()
+    return Program(collection, name, (f"./{name}",), 45.0, sources=sources)
+
+
+PROGRAMS = (
+    program("bpf", "test_progs/xdp_veth_redirect", "test_xdp_veth.c"),
+    program("bpf", "test_progs/xdp_metadata", "xdp_metadata.c"),
+    program("bpf", "test_progs/xdp_bonding", "xdp_bonding.c"),
+    program("net", "veth.sh"),
+    program("drivers/net", "ping.py@virtio_net"),
+)
+
+
+def yardstick(**outcomes):
+    """By the program's last word: what it gave on the unmodified kernel."""
+    results = tuple(
+        TestResult(f"kselftest/test_kselftest.py::test[{each.id}]", outcomes[word])
+        for each in PROGRAMS
+        for word in outcomes
+        if word in each.name
+    )
+    installed = Installed(Path("/nowhere"), PROGRAMS, Path("/nowhere"))
+    return Yardstick("digest", "6.12", Path("/nowhere"), installed, SideResults("base", results, (), 1.0, True))
+
+
+def test_a_mutants_files_pick_the_selftests_by_name_or_by_the_file_they_are_in():
+    known = yardstick(veth=Outcome.PASSED, metadata=Outcome.PASSED)
+    assert [each.name for each in known.picked(find_mutants(["veth-head-moves-one-way"]))] == [
+        "test_progs/xdp_veth_redirect",
+        "test_progs/xdp_metadata",
+        "veth.sh",
+    ]
+    assert [each.name for each in known.picked(find_mutants(["virtio-keeps-redirect-target"]))] == [
+        "ping.py@virtio_net"
+    ]
+
+
+def test_a_selftest_that_does_not_run_on_base_is_not_run_on_a_mutant():
+    known = yardstick(veth=Outcome.PASSED, metadata=Outcome.SKIPPED)
+    (mutant,) = find_mutants(["veth-head-moves-one-way"])
+    assert [each.name for each in known.programs(mutant)] == ["test_progs/xdp_veth_redirect", "veth.sh"]
