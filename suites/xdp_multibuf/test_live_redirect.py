@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bpf.libbpf import BPF_F_TEST_XDP_LIVE_FRAMES as LIVE
 from bpf.libbpf import Program
-from net.link import Link
+from net.link import Link, tuned
 from net.wire import Wire, ethernet
 from xdp_multibuf.cases import cases
 from xdp_multibuf.machine import XDP_DROP, XDP_TX, Machine, adjust_head, adjust_tail, difference, xdp_md
@@ -90,3 +90,17 @@ def test_live_frames_dropped_in_the_map_lose_no_page(redirects: Redirects, links
         lost = pages_lost(lambda: _live(run, ethernet(1000), links.near_peer, 32), 40, at_most=4)
     assert redirects.seen.runs >= 40 * 32
     assert lost <= 4, f"32 live frames dropped in a {where} keep {lost:.1f} pages"
+
+
+def test_live_frames_that_a_device_does_not_take_lose_no_page(redirects: Redirects, links: Street):
+    """What ndo_xdp_xmit leaves over, without an error, is the devmap's to free (bq_xmit_all).
+
+    The devmap goes by the MTU of the veth that sends, the veth by that of its peer (veth_xdp_xmit).
+    """
+    redirects.prepare()
+    run = redirects.object.program("to_device")
+    with tuned(links.far_peer), redirects.device(links.far), Wire(links.far_peer) as wire:
+        links.far_peer.set_mtu(1500)
+        lost = pages_lost(lambda: _live(run, ethernet(3000), links.near_peer, 32), 40, at_most=4)
+        assert not wire.pending(), "frames of 3000 bytes came over a veth whose peer has MTU 1500"
+    assert lost <= 4, f"32 live frames that a device does not take keep {lost:.1f} pages"
