@@ -54,6 +54,12 @@ def run(
     fuzz: Annotated[float, typer.Option(help="Minutes of generated cases, beyond the fixed ones.")] = 0.0,
     fuzz_seed: Annotated[int, typer.Option(help="What the generated cases follow from; 0: a new seed.")] = 0,
     perf: Annotated[bool, typer.Option("--perf", help="Measure the suites' benches too, on both kernels.")] = False,
+    per_patch: Annotated[
+        bool, typer.Option("--per-patch", help="--perf, and the figures that changed after every patch.")
+    ] = False,
+    bisect: Annotated[
+        bool, typer.Option("--bisect", help="--perf, and the patch that changed a figure, by halving the series.")
+    ] = False,
     resume: Annotated[str | None, typer.Option(help="Go on with a run: its id, folder, or `last`.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for this run.")] = None,
     json: Annotated[str | None, typer.Option(help="Write the result as JSON to this file, or - .")] = None,
@@ -100,9 +106,11 @@ def run(
             json=json,
             fuzz_minutes=fuzz,
             fuzz_seed=fuzz_seed or new_seed(),
-            perf=perf,
+            perf=perf or per_patch or bisect,
+            per_patch=per_patch,
+            bisect=bisect,
         )
-        if perf and no_base:
+        if invocation.perf and no_base:
             raise UsageError("--perf compares with the base kernel, and --no-base builds none")
         folder = new_run(out, Path(series).stem if series != "-" else "stdin")
         folder.save_invocation(invocation)

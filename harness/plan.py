@@ -19,7 +19,8 @@ class Invocation:
     fragments: asked for beyond what the suites need. vms: guests for each side, 0 for as many as fit the processors.
     reruns: how often a test that differs is repeated on both sides before anybody is blamed.
     boot_deadline, test_deadline, session_deadline: seconds; boot and test are those for KVM, and longer without.
-    perf: measure the suites' benches as well.
+    perf: measure the suites' benches as well. quick: those alone that are marked so. per_patch: what a figure that
+    changed is after every patch of the series; bisect: after as many as it takes to tell which did it.
     fuzz_minutes: how long suites that can shall go on with cases of their own. fuzz_seed: what these follow from.
     """
 
@@ -49,6 +50,9 @@ class Invocation:
     fuzz_minutes: float = 0.0
     fuzz_seed: int = 0
     perf: bool = False
+    quick: bool = False
+    per_patch: bool = False
+    bisect: bool = False
 
 
 def new_seed() -> int:

@@ -39,8 +39,10 @@ from harness.kselftest.stage import Selftests, build_sides
 from harness.kunit import KUNIT
 from harness.machine.accel import AcceleratorChoice, choose_accelerator
 from harness.passes import Bench, run_passes
-from harness.perf.measure import has_benches, measure
-from harness.perf.model import Performance
+from harness.perf.blame import Blame, blame
+from harness.perf.measure import has_benches, measure, measure_one
+from harness.perf.model import FigureChange, Performance
+from harness.perf.steps import Values, measured_steps, medians, steps_of
 from harness.places import cache_dir
 from harness.plan import Invocation, Observer, Silent
 from harness.record import atomic_write
@@ -60,6 +62,7 @@ from harness.tree import (
     choose_base,
     discard,
     find_tree,
+    first_patches,
     freshen,
     missing_prerequisites,
     patched_source,
@@ -115,6 +118,7 @@ class Trial:
             self._build_selftests(hold)
             self._test()
             self._measure()
+            self._by_patch(hold)
 
     def _read(self) -> None:
         asked = self.invocation
@@ -315,9 +319,8 @@ class Trial:
     def _after(self, count: int) -> Iterator[Source]:
         """The source with the first `count` patches."""
         assert self.applied is not None
-        applied = self.applied
-        part = replace(applied, patches=applied.patches[:count], commit=applied.patches[count - 1].commit)
-        with self._patched_source(replace(part, tree_id=f"{part.commit}^{{tree}}"), f"-{count}") as source:
+        part = first_patches(applied_repository(self._work("tree")), self.applied, count)
+        with self._patched_source(part, f"-{count}") as source:
             yield source
 
     def _base_source(self) -> Source:
@@ -367,7 +370,57 @@ class Trial:
             return
         images = {"base": self.base_kernel.image, "patched": self.patched_kernel.image}
         suites = tuple(chosen.suite for chosen in self.picked)
-        self.performance = measure(self.invocation, suites, images, self.run, self.observer)
+        self.performance = measure(self.invocation, suites, images, self.run, self.observer, blamed=self._changed_lines)
+
+    def _by_patch(self, hold: contextlib.ExitStack) -> None:
+        """Which patch changed a figure, where that was asked."""
+        if self.performance is None or not (self.invocation.per_patch or self.invocation.bisect):
+            return
+        assert self.applied is not None
+        changed = self.performance.of(FigureChange.WORSE, FigureChange.BETTER)
+        only = tuple(figure.bench for figure in changed)
+        known = measured_steps(
+            changed,
+            len(self.applied.patches),
+            lambda count: self._cost_after(count, only, hold),
+            every=self.invocation.per_patch,
+        )
+        self.performance = replace(self.performance, steps=steps_of(changed, known))
+
+    def _cost_after(self, count: int, only: tuple[str, ...], hold: contextlib.ExitStack) -> Values:
+        """What some benches come to after the first `count` patches; {} where there is no such kernel."""
+        assert self.applied is not None
+        name = _label(self.applied.patches[count - 1], len(self.applied.patches))
+        self.observer.stage("perf", f"building the kernel after {name}")
+        try:
+            kernel = self._kernel_after(count, hold)
+        except SeriesBuildError as error:
+            self.observer.stage("perf", f"after {name} there is no kernel: {error.summary}")
+            return {}
+        suites = tuple(chosen.suite for chosen in self.picked)
+        role = f"patch-{count}"
+        boots = measure_one(self.invocation, suites, kernel.image, self.run, self.observer, role=role, only=only)
+        return medians(boots)
+
+    def _kernel_after(self, count: int, hold: contextlib.ExitStack) -> Kernel:
+        """The kernel with the first patches of the series, from the cache or built from base's objects."""
+        assert self.applied is not None
+        assert self.configs is not None
+        repository = applied_repository(self._work("tree"))
+        part = first_patches(repository, self.applied, count)
+        side = f"patch-{count}"
+        if self.configs[0] is self.configs[1] and self._built(side, part.tree_id, self.configs[0]) is not None:
+            nowhere = Source(directory=Path("/nonexistent"), tree_id=part.tree_id)
+            return self._kernel(side, nowhere, self.configs[0], hold)
+        with self._patched_source(part, f"-{count}") as source:
+            same = self.configs[0] is self.configs[1]
+            config = self.configs[0] if same else self._resolve(side, source)
+            freshen(source, part)
+            return self._kernel(side, source, config, hold)
+
+    def _changed_lines(self) -> Blame:
+        assert self.applied is not None
+        return blame(applied_repository(self._work("tree")), self.applied)
 
     @property
     def _identical(self) -> bool:

@@ -9,7 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Boot", "Figure", "FigureChange", "Performance", "Policy", "Reading"]
+__all__ = [
+    "Attribution",
+    "Boot",
+    "Figure",
+    "FigureChange",
+    "FunctionChange",
+    "PatchShare",
+    "PatchSteps",
+    "Performance",
+    "Policy",
+    "Reading",
+    "Step",
+]
 
 
 @dataclass(frozen=True)
@@ -78,13 +90,87 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class PatchShare:
+    """Of a function's difference, what one patch's lines make. number: the patch's, from 1."""
+
+    number: int
+    insns: float
+
+
+@dataclass(frozen=True)
+class FunctionChange:
+    """One function that costs more or less. base, patched: insns for a packet, 0 where it does not run.
+
+    lines: difference in data cache lines first touched. calls: entries for a packet, on base and patched.
+    why: `inlined or gone` where only base's kernel has such a function, `new` where only patched has it, else "".
+    noise: by how much boots of one kernel differ, in insns. patches: whose lines the difference is of, largest first.
+    """
+
+    name: str
+    base: float
+    patched: float
+    lines: float
+    calls: tuple[float, float]
+    noise: float
+    why: str = ""
+    patches: tuple[PatchShare, ...] = ()
+
+    @property
+    def delta(self) -> float:
+        return self.patched - self.base
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Where one bench's difference went. functions: largest difference first. failure: why it is not known, or "".
+
+    delta: insns for a packet, by the profiles. rest: of it, what is in no function's difference: below their noise.
+    """
+
+    bench: str
+    delta: float = 0.0
+    functions: tuple[FunctionChange, ...] = ()
+    rest: float = 0.0
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A change by one patch, `first` == `last`; or by one of several, where no kernel between them could be had."""
+
+    first: int
+    last: int
+    delta: float
+
+
+@dataclass(frozen=True)
+class PatchSteps:
+    """One bench over a series. values: the figure by the number of patches applied, where it was measured.
+
+    steps: what exceeds the figure's noise.
+    """
+
+    bench: str
+    unit: str
+    values: tuple[tuple[int, float], ...]
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
 class Performance:
-    """All figures of a run. instrument: what read them. how: in a sentence, with the counts of batches and boots."""
+    """All figures of a run. instrument: what read them. how: in a sentence, with the counts of batches and boots.
+
+    attributions: where the changed figures went, by `profile`; none where that is not known. nowhere: why not, or "".
+    steps: which patch changed them, where that was asked.
+    """
 
     instrument: str
     how: str
     figures: tuple[Figure, ...] = ()
     policy: Policy = Policy()
+    attributions: tuple[Attribution, ...] = ()
+    nowhere: str = ""
+    steps: tuple[PatchSteps, ...] = ()
 
     def of(self, *changes: FigureChange) -> tuple[Figure, ...]:
         return tuple(figure for figure in self.figures if figure.change in changes)

@@ -13,7 +13,7 @@ from harness.errors import UsageError
 __all__ = ["JIT", "Symbols", "canonical", "find_system_map"]
 
 JIT = "[bpf_jit]"
-"""What lies above the kernel's text: BPF programs, dispatchers, trampolines; and modules, of which benches load none."""
+"""What lies above the kernel's text: BPF programs, dispatchers, trampolines (and modules; benches load none)."""
 
 _TEXT = frozenset("tTwW")
 _KERNEL = 1 << 63

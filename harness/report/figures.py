@@ -12,6 +12,9 @@ from rich.text import Text
 
 from harness.perf.model import Figure, FigureChange, Performance
 from harness.report import safe
+from harness.report.steps import steps_table
+from harness.report.tables import lines_of, tables_of
+from harness.report.where import where_table
 
 __all__ = ["performance_table"]
 
@@ -20,7 +23,7 @@ _ROWS = 20
 
 
 def performance_table(performance: Performance, *, every: bool = False) -> RenderableType:
-    """The instrument, the figures that changed (or all of them), and how many did not."""
+    """The instrument, the figures that changed (or all of them), how many did not, and tables as series have them."""
     shown = performance.figures if every else performance.of(FigureChange.WORSE, FigureChange.BETTER)
     unknown = () if every else performance.of(FigureChange.UNKNOWN)
     parts: list[RenderableType] = [Text("performance  ", "bold") + safe.text(_head(performance))]
@@ -31,6 +34,10 @@ def performance_table(performance: Performance, *, every: bool = False) -> Rende
     parts += [Text("  cannot tell: ", "yellow") + safe.text(f"{each.bench}: {each.why}") for each in unknown[:_ROWS]]
     if len(unknown) > _ROWS:
         parts.append(Text(f"  ... and {len(unknown) - _ROWS} more", "dim"))
+    for more in (where_table(performance), steps_table(performance)):
+        parts += [Text(), more] if more else []
+    for table in tables_of(performance):
+        parts += [Text(), *map(safe.text, lines_of(table))]
     return Group(*parts)
 
 

@@ -1,6 +1,6 @@
 """Kernel trees: find one, choose a base, apply a series, put the files where the build reads them."""
 
-from harness.tree.apply import applied_repository, apply_series
+from harness.tree.apply import applied_repository, apply_series, first_patches
 from harness.tree.base import choose_base, kernel_version
 from harness.tree.find import find_tree
 from harness.tree.model import Applied, AppliedPatch, Base, BaseReason, Source, Tree
@@ -20,6 +20,7 @@ __all__ = [
     "choose_base",
     "discard",
     "find_tree",
+    "first_patches",
     "freshen",
     "kernel_version",
     "missing_prerequisites",

@@ -7,7 +7,7 @@ import email.utils
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.command import CommandFailed, Completed
@@ -41,6 +41,13 @@ _AM = (
 def applied_repository(work: Path) -> Path:
     """The bare repository, in a run's folder, that `apply_series` leaves its commits in."""
     return work / "series.git"
+
+
+def first_patches(repository: Path, applied: Applied, count: int) -> Applied:
+    """An applied series as far as its first `count` patches. repository: as of applied_repository()."""
+    commit = applied.patches[count - 1].commit
+    tree_id = git(repository, "rev-parse", "--verify", f"{commit}^{{tree}}").text.strip()
+    return replace(applied, patches=applied.patches[:count], commit=commit, tree_id=tree_id)
 
 
 def apply_series(tree: Tree, base: Base, series: Series, *, work: Path, say: Callable[[str], None]) -> Applied:

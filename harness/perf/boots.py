@@ -1,0 +1,99 @@
+"""Boots that measure: which kernel in which role, the session that runs benches in it, and what it said."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from harness.machine.journal import read_boots, read_journal
+from harness.machine.model import GuestSpec
+from harness.machine.session import Session, run_sessions
+from harness.passes import Bench
+from harness.perf.icount import counting
+from harness.perf.model import Reading
+from harness.plan import Observer
+from harness.splats import find_splats
+
+__all__ = ["Measured", "at_once", "readings", "run_boots", "session_of"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One boot to come: a kernel, in a role, with a seed. label: what the role is called where it is told."""
+
+    role: str
+    seed: int
+    image: Path
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.label or self.role}-{self.seed}"
+
+
+def at_once(boots: Iterable[Measured]) -> Iterator[tuple[Measured, ...]]:
+    """As many as the host has processors: their load changes how long an emulator takes, and nothing that it counts."""
+    waiting = iter(boots)
+    while some := tuple(islice(waiting, max(1, os.cpu_count() or 1))):
+        yield some
+
+
+def session_of(
+    bench: Bench,
+    boot: Measured,
+    folder: Path,
+    *,
+    only: tuple[str, ...] | None = None,
+    also: Callable[[GuestSpec], GuestSpec] = lambda guest: guest,
+) -> Session:
+    """The benches of a run, or `only` some, in one boot, in their fixed order. also: what else to make of the guest."""
+    guest = replace(counting(bench.guest, boot.seed), image=boot.image, boots=folder / "boots")
+    return Session(
+        side=boot.name,
+        guest=also(guest),
+        root=bench.root,
+        suites=bench.suites,
+        folder=folder,
+        keyword=bench.keyword,
+        only=only,
+        benches=True,
+    )
+
+
+def run_boots(sessions: Sequence[Session], observer: Observer) -> None:
+    """Run them at the same time, telling what goes on."""
+
+    def listen(side: str, event: dict[str, Any]) -> None:
+        count = str(len(event.get("tests", ())))
+        outcome = count if event["event"] == "collected" else event.get("outcome", "")
+        observer.testing(side, event["event"], event.get("test", ""), outcome)
+
+    run_sessions(sessions, find_splats, listen)
+
+
+def readings(session: Session) -> tuple[Reading, ...]:
+    """What the journal of a session tells of every bench, in the order in which they ran."""
+    readings: dict[str, Reading] = {}
+    for event in read_journal(session.journal):
+        if event["event"] == "collected":
+            readings |= {test: Reading(test, failure=_end(session)) for test in event["tests"] if test not in readings}
+        elif event["event"] == "finished":
+            readings[event["test"]] = _reading(event)
+    return tuple(readings.values())
+
+
+def _reading(event: dict[str, Any]) -> Reading:
+    figure = event.get("figure")
+    if event["outcome"] != "passed" or not figure:
+        return Reading(event["test"], failure=event["reason"] or event["outcome"])
+    return Reading(event["test"], figure["unit"], tuple(figure["values"]))
+
+
+def _end(session: Session) -> str:
+    """Why a bench has no result: how its guest ended."""
+    boots = read_boots(session.boots)
+    return f"the guest ended: {boots[-1].why or boots[-1].end}" if boots else "no guest came up"

@@ -1,0 +1,114 @@
+"""Boot both kernels once more under the profile plugin, to tell where the figures that changed went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from harness.errors import KtrialError
+from harness.machine.journal import read_journal
+from harness.machine.session import Session
+from harness.passes import Bench
+from harness.perf.attribution import Kernel, attribute
+from harness.perf.blame import Blame
+from harness.perf.boots import Measured, at_once, run_boots, session_of
+from harness.perf.model import Attribution, FigureChange, Performance
+from harness.perf.profile import Profile, profiling, read_profiles
+from harness.perf.source_lines import frames_of
+from harness.perf.symbols import JIT, Symbols, find_system_map
+from harness.plan import Observer
+from harness.store import RunFolder, inputs_digest
+
+__all__ = ["where_it_went"]
+
+_SEEDS = (1, 2)  # a function's noise is what they differ by
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A kernel under the plugin: its symbols, and the profiles of each boot."""
+
+    image: Path
+    symbols: Symbols
+    boots: tuple[tuple[Profile, ...], ...] = ()
+
+    def kernel(self, bench: str) -> Kernel:
+        """As attribution wants it, for one bench."""
+        profiles = tuple(profile for boot in self.boots for profile in boot if profile.bench == bench)
+        vmlinux = self.symbols.path.parent / "vmlinux"
+        return Kernel(profiles, self._has, partial(frames_of, vmlinux), self.symbols.name)
+
+    def _has(self, name: str) -> bool:
+        return name == JIT or name in self.symbols.functions
+
+
+def where_it_went(
+    performance: Performance,
+    bench: Bench,
+    images: Mapping[str, Path],
+    run: RunFolder,
+    observer: Observer,
+    blamed: Callable[[], Blame],
+) -> Performance:
+    """The same, with the functions that each changed figure went to, or with the reason why that is not known."""
+    changed = tuple(each.bench for each in performance.of(FigureChange.WORSE, FigureChange.BETTER))
+    if not changed:
+        return performance
+    maps = {side: find_system_map(image) for side, image in images.items()}
+    missing = [images[side] for side, path in maps.items() if path is None]
+    if missing:
+        return replace(performance, nowhere=f"no System.map beside {missing[0]}")
+    sides = {side: _Side(images[side], Symbols(path)) for side, path in maps.items() if path is not None}
+    inputs = inputs_digest("where", sorted(images.items()), changed, bench.suites)
+    try:
+        told = run.once(
+            "where", list[Attribution], inputs, lambda: _attributed(changed, sides, bench, run, observer, blamed())
+        )
+    except KtrialError as error:
+        # The figures stand without it.
+        return replace(performance, nowhere=error.summary)
+    return replace(performance, attributions=tuple(told))
+
+
+def _attributed(
+    changed: tuple[str, ...],
+    sides: Mapping[str, _Side],
+    bench: Bench,
+    run: RunFolder,
+    observer: Observer,
+    blamed: Blame,
+) -> list[Attribution]:
+    profiles: dict[str, list[tuple[Profile, ...]]] = {side: [] for side in sides}
+    for some in at_once(_boots(sides)):
+        names = ", ".join(boot.name for boot in some)
+        observer.stage("perf", f"{names}: where {len(changed)} figures went, logs in {run.path / 'profile'}")
+        sessions = [_session(bench, boot, sides[boot.role].symbols, changed, run.path / "profile") for boot in some]
+        run_boots(sessions, observer)
+        for boot, session in zip(some, sessions, strict=True):
+            profiles[boot.role].append(_profiles(session, sides[boot.role].symbols))
+    done = {side: replace(each, boots=tuple(profiles[side])) for side, each in sides.items()}
+    return [attribute(name, done["base"].kernel(name), done["patched"].kernel(name), blamed) for name in changed]
+
+
+def _boots(sides: Mapping[str, _Side]) -> Iterator[Measured]:
+    return (Measured(role, seed, side.image, f"{role}-profile") for seed in _SEEDS for role, side in sides.items())
+
+
+def _session(bench: Bench, boot: Measured, symbols: Symbols, only: tuple[str, ...], folder: Path) -> Session:
+    """A boot of the changed benches with the plugin in QEMU."""
+    also = partial(profiling, symbols=symbols, tools=folder / "tools")
+    return session_of(bench, boot, folder / boot.name, only=only, also=also)
+
+
+def _profiles(session: Session, symbols: Symbols) -> tuple[Profile, ...]:
+    finished = [event for event in read_journal(session.journal) if event["event"] == "finished"]
+    figures = {event["test"]: event["figure"] for event in finished if event.get("figure")}
+    found = read_profiles(session.boots, figures, symbols)
+    return (*found, *_unmeasured(session.only or (), figures))
+
+
+def _unmeasured(asked: Sequence[str], figures: Iterable[str]) -> Iterator[Profile]:
+    known = set(figures)
+    return (Profile(name, failure="it was not measured under the plugin") for name in asked if name not in known)

@@ -1,0 +1,173 @@
+"""Figures in the shapes in which series on XDP and AF_XDP argue about cost. Pure: from Performance to lines of text.
+
+percent: how many more packets the same instructions are good for, base / patched - 1; minus is worse, as in a table of
+packets a second. A difference that is not above the noise is shown as none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.perf.model import Figure, Performance
+
+__all__ = ["TextTable", "change_table", "jobs_table", "lines_of", "sizes_table", "tables_of"]
+
+_ACTIONS = "drivers/bench_actions.py::bench_{}[device={},mode=native,size=64]"
+_XDPSOCK = "af_xdp/bench_xdpsock.py::bench_{}[device={},mode={},size={}]"
+_SIZES = (64, 512, 1024, 1500)
+_MODES = (("XDP_SKB", "skb"), ("XDP_DRV", "drv"), ("XDP_DRV_ZC", "zc"))
+_JOBS = (("rxdrop", "rxdrop"), ("txpush", "txonly"), ("l2fwd", "l2fwd"))
+_BASELINES = (("XDP_DROP", "drop"), ("XDP_TX", "tx"))
+# Above what floating point makes of equal readings.
+_EQUAL = 1e-9
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table as it stands in a mail. rows: the first cell of each is its name. notes: why cells are NA, numbered."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def tables_of(performance: Performance) -> tuple[TextTable, ...]:
+    """The three tables, of every device of which there is a figure; none where there is no such figure."""
+    devices = _devices(performance)
+    tables = [change_table([("base -> patched", performance)])] if devices else []
+    tables += [sizes_table(performance, device) for device in devices]
+    tables += [jobs_table(performance, device) for device in devices]
+    return tuple(table for table in tables if table.rows)
+
+
+def change_table(steps: Sequence[tuple[str, Performance]]) -> TextTable:
+    """(a) percent/insns of `xdpsock -r`, XDP_DROP and XDP_TX. steps: what was done, and what it cost, by step."""
+    notes: list[str] = []
+    rows = []
+    for device in dict.fromkeys(name for _, performance in steps for name in _devices(performance)):
+        for label, performance in steps:
+            figures = _Figures(performance)
+            mode = "zc" if figures.known(_XDPSOCK.format("rxdrop", device, "zc", 64)) else "drv"
+            names = [_XDPSOCK.format("rxdrop", device, mode, 64)]
+            names += [_ACTIONS.format(name, device) for _, name in _BASELINES]
+            if any(figures.known(name) for name in names):
+                told = "zero-copy" if mode == "zc" else "copy"
+                row = [figures.change(name, notes) for name in names]
+                rows.append((f"{device} ({told}), {label}:", *row))
+    unit = "percent of packets / insns per packet, frames of 64 bytes, native XDP"
+    return TextTable(unit, ("", "xdpsock -r", "XDP_DROP", "XDP_TX"), tuple(rows), tuple(notes))
+
+
+def sizes_table(performance: Performance, device: str) -> TextTable:
+    """(b) what `xdpsock -t -S -s SIZE` costs, by size."""
+    notes: list[str] = []
+    figures = _Figures(performance)
+    names = [_XDPSOCK.format("txonly", device, "skb", size) for size in _SIZES]
+    rows: tuple[tuple[str, ...], ...] = ()
+    if any(map(figures.known, names)):
+        rows = (
+            ("base", *(figures.side(name, "base", notes) for name in names)),
+            ("patched", *(figures.side(name, "patched", notes) for name in names)),
+            ("percent", *(figures.percent(name, notes) for name in names)),
+        )
+    title = f"xdpsock -i {device} -t -S -s SIZE, insns per packet"
+    return TextTable(title, ("size", *map(str, _SIZES)), rows, tuple(notes))
+
+
+def jobs_table(performance: Performance, device: str) -> TextTable:
+    """(c) xdpsock's jobs in every mode, below the cost of XDP_DROP and XDP_TX; base -> patched where they differ."""
+    notes: list[str] = []
+    figures = _Figures(performance)
+    names = {title: [_XDPSOCK.format(job, device, mode, 64) for _, mode in _MODES] for title, job in _JOBS}
+    rows: list[tuple[str, ...]] = []
+    if any(figures.known(name) for of_job in names.values() for name in of_job):
+        rows += [(title, figures.both(_ACTIONS.format(name, device), notes)) for title, name in _BASELINES]
+        rows += [("Benchmark", *(title for title, _ in _MODES))]
+        rows += [(title, *(figures.both(name, notes) for name in of_job)) for title, of_job in names.items()]
+    return TextTable(f"{device}, insns per packet, frames of 64 bytes", (), tuple(rows), tuple(notes))
+
+
+def lines_of(table: TextTable) -> tuple[str, ...]:
+    """Its lines: columns to the right of each other, the first to the left."""
+    every = [row for row in (table.head, *table.rows) if row]
+    widths = [max(len(row[at]) for row in every if at < len(row)) for at in range(max(map(len, every)))]
+    return (table.title, *(f"  {_aligned(row, widths)}" for row in every), *(f"  {note}" for note in table.notes))
+
+
+def _aligned(row: tuple[str, ...], widths: Sequence[int]) -> str:
+    cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=False))]
+    return "   ".join(cells).rstrip()
+
+
+def _devices(performance: Performance) -> tuple[str, ...]:
+    """The devices of the benches that the tables are of, in the order of the benches."""
+    ours = ("drivers/bench_actions.py::", "af_xdp/bench_xdpsock.py::")
+    return tuple(dict.fromkeys(_device(each.bench) for each in performance.figures if each.bench.startswith(ours)))
+
+
+def _device(bench: str) -> str:
+    return bench.partition("[device=")[2].partition(",")[0]
+
+
+class _Figures:
+    """Figures by the names of their benches, as cells."""
+
+    def __init__(self, performance: Performance) -> None:
+        self._by_name = {figure.bench: figure for figure in performance.figures}
+
+    def known(self, name: str) -> bool:
+        """Whether both kernels have it."""
+        found = self._by_name.get(name)
+        return found is not None and found.base is not None and found.patched is not None and not found.why
+
+    def change(self, name: str, notes: list[str]) -> str:
+        """`-2.0%/+31`."""
+        if not self.known(name):
+            return self._missing(name, notes)
+        figure = self._by_name[name]
+        return f"{_percent(figure):+.1%}/{figure.delta:+.4g}" if _changed(figure) else "0%/0"
+
+    def percent(self, name: str, notes: list[str]) -> str:
+        """`3.0%`."""
+        return f"{_percent(self._by_name[name]):.1%}" if self.known(name) else self._missing(name, notes)
+
+    def side(self, name: str, side: str, notes: list[str]) -> str:
+        """One kernel's, `base` or `patched`."""
+        figure = self._by_name.get(name)
+        value = None if figure is None else figure.base if side == "base" else figure.patched
+        return _number(value) if value is not None else self._missing(name, notes)
+
+    def both(self, name: str, notes: list[str]) -> str:
+        """`3105`, or `3105 -> 3136`."""
+        if not self.known(name):
+            return self._missing(name, notes)
+        figure = self._by_name[name]
+        assert figure.base is not None
+        assert figure.patched is not None
+        return f"{_number(figure.base)} -> {_number(figure.patched)}" if _changed(figure) else _number(figure.base)
+
+    def _missing(self, name: str, notes: list[str]) -> str:
+        found = self._by_name.get(name)
+        why = found.why if found else "not measured"
+        known = [note.partition("] ")[2] for note in notes]
+        if why not in known:
+            notes.append(f"[{len(notes) + 1}] {why}")
+            known.append(why)
+        return f"NA [{known.index(why) + 1}]"
+
+
+def _changed(figure: Figure) -> bool:
+    return abs(figure.delta) > figure.noise + _EQUAL
+
+
+def _percent(figure: Figure) -> float:
+    """More packets for the same instructions; 0 where the difference is not above the noise."""
+    if not _changed(figure) or not figure.base or not figure.patched:
+        return 0.0
+    return figure.base / figure.patched - 1
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")

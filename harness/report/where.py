@@ -1,0 +1,91 @@
+"""Where figures went: the functions that make a difference, and the patches that wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from harness.perf.model import Attribution, FunctionChange, Performance
+from harness.report import safe
+
+__all__ = ["where_table"]
+
+_GROUPS = 12
+_FUNCTIONS = 8
+_BENCHES = 3
+_SMALL = 0.5  # insns: what is less is no row of its own
+
+
+def where_table(performance: Performance) -> RenderableType | None:
+    """For every kind of difference: how large, in which benches, functions and patches. None where there is none."""
+    if performance.nowhere:
+        return Text("where it went  ", "bold") + safe.text(f"not known: {performance.nowhere}")
+    if not performance.attributions:
+        return None
+    told = [each for each in performance.attributions if not each.failure]
+    groups = sorted(_alike(told), key=lambda group: -abs(group[0].delta))
+    head = "profile: insns/packet of each kernel function, counted by QEMU's TCG plugin, two boots a kernel"
+    parts: list[RenderableType] = [Text("where it went  ", "bold") + safe.text(head)]
+    for group in groups[:_GROUPS]:
+        parts += [safe.text(f"  {_number(group[0].delta)} {_benches(group)}"), _functions(group[0])]
+    if len(groups) > _GROUPS:
+        parts.append(Text(f"  ... and {len(groups) - _GROUPS} smaller kinds of difference", "dim"))
+    failed = [each for each in performance.attributions if each.failure]
+    parts += [
+        Text("  not known: ", "yellow") + safe.text(f"{each.bench}: {each.failure}") for each in failed[:_BENCHES]
+    ]
+    if len(failed) > _BENCHES:
+        parts.append(Text(f"  ... and {len(failed) - _BENCHES} more that are not known", "dim"))
+    return Group(*parts)
+
+
+def _alike(attributions: Sequence[Attribution]) -> list[list[Attribution]]:
+    """Those whose differences are the same, function by function, belong together."""
+    groups: dict[tuple[tuple[str, int], ...], list[Attribution]] = {}
+    for each in attributions:
+        key = tuple(sorted((change.name, round(change.delta)) for change in each.functions if round(change.delta)))
+        groups.setdefault(key, []).append(each)
+    return list(groups.values())
+
+
+def _benches(group: Sequence[Attribution]) -> str:
+    names = [each.bench.rpartition("::")[2].removeprefix("bench_") for each in group]
+    more = f" and {len(names) - _BENCHES} more" if len(names) > _BENCHES else ""
+    return f"in {', '.join(names[:_BENCHES])}{more}"
+
+
+def _functions(attribution: Attribution) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold", style="dim")
+    rows = [change for change in attribution.functions if abs(change.delta) >= _SMALL]
+    for change in rows[:_FUNCTIONS]:
+        table.add_row(f"      {_number(change.delta)}", safe.text(change.name), safe.text("; ".join(_remarks(change))))
+    shown = sum(change.delta for change in rows[:_FUNCTIONS])
+    if abs(attribution.delta - shown) >= _SMALL:
+        table.add_row(
+            f"      {_number(attribution.delta - shown)}", Text("in other functions, or below their noise", "dim"), ""
+        )
+    return table
+
+
+def _remarks(change: FunctionChange) -> Iterator[str]:
+    if change.why:
+        yield change.why
+    before, after = change.calls
+    if abs(after - before) > 0.01:
+        yield f"called {before:.3g} → {after:.3g} times"
+    if abs(change.lines) >= _SMALL:
+        yield f"{_number(change.lines)} data cache lines"
+    for share in islice(change.patches, 3):
+        yield f"patch {share.number} ({_number(share.insns)} at its lines)" if share.insns else f"patch {share.number}"
+
+
+def _number(value: float) -> str:
+    """With a sign and one decimal, which is more than a count of packets divided by a batch's length can tell."""
+    return f"{round(value, 1):+.6g}"

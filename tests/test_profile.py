@@ -1,0 +1,234 @@
+"""What the profile plugin writes is read back as functions, checked against the clock, and compared."""
+
+import struct
+
+import pytest
+
+from harness.errors import MachineLost, UsageError
+from harness.perf.attribution import Kernel, attribute
+from harness.perf.blame import Blame, blame
+from harness.perf.profile import FunctionCost, Profile, read_profiles
+from harness.perf.symbols import JIT, Symbols, canonical, find_system_map
+from harness.perf.trace import read_trace, samples
+from harness.tree.model import Applied, AppliedPatch, Base, BaseReason
+from tests.small_kernel import git
+
+TEXT = 0xFFFFFFFF81000000
+SYSTEM_MAP = f"""\
+0000000000001000 D per_cpu_thing
+{TEXT:x} T _stext
+{TEXT + 0x10:x} T bpf_test_run
+{TEXT + 0x40:x} t __alias
+{TEXT + 0x40:x} T alias
+{TEXT + 0x60:x} t copy.isra.0
+{TEXT + 0x80:x} T ktime_get
+{TEXT + 0x90:x} T bpf_ktime_get_ns
+{TEXT + 0x100:x} T _etext
+{TEXT + 0x200:x} D some_data
+"""
+PROGRAM = 0xFFFFFFFFA0000000
+
+
+@pytest.fixture
+def symbols(tmp_path):
+    (tmp_path / "System.map").write_text(SYSTEM_MAP)
+    return Symbols(tmp_path / "System.map")
+
+
+class Written:
+    """A trace as the plugin writes it."""
+
+    def __init__(self):
+        self.data = b"KTPROF1\0"
+        self.marks = 0
+
+    def block(self, number, address, *sizes):
+        self.data += b"T" + struct.pack("=IHQ", number, len(sizes), address) + bytes(sizes)
+
+    def mark(self, kind, value=0, packets=0, **counts):
+        self.data += b"M" + struct.pack("=cIII", kind, value, packets, len(counts))
+        for name, (runs, lines) in counts.items():
+            self.data += struct.pack("=III", int(name[1:]), runs, lines)
+        self.marks += 1
+
+    def to(self, path, *, whole=True):
+        path.write_bytes(self.data + (b"E" + struct.pack("=I", self.marks) if whole else b""))
+        return path
+
+
+def one_batch(packets=4, runs=4):
+    """A segment of a bench: the clock is read, packets run 12 instructions each, and it is read again; then more."""
+    trace = Written()
+    trace.mark(b"B", 0)
+    trace.block(1, TEXT + 0x10, 3, 3, 4)
+    trace.block(2, PROGRAM, 5, 1)
+    trace.block(3, TEXT + 0x5E, 2, 4)  # from one function into the next
+    trace.block(4, TEXT + 0x80, 2)
+    trace.mark(b"C", 0, b1=(100, 7))
+    trace.mark(b"C", 0, packets, b1=(runs * 2, 8), b2=(runs, 4), b3=(runs, 4), b4=(1, 0))
+    trace.mark(b"C", 0, b1=(5, 0))
+    trace.mark(b"E", 0, b1=(9, 0))
+    return trace
+
+
+def figure(*values, per=4, **more):
+    profile = {"first": 0, "segments": len(values), "clock": "ktime_get", "per": per, **more}
+    return {"unit": "insns/packet", "values": list(values), "profile": profile}
+
+
+def profile_of(folder, trace, told, symbols, **options):
+    qemu = folder / "boots" / "000" / "qemu"
+    qemu.mkdir(parents=True)
+    trace.to(qemu / "profile.bin", **options)
+    (found,) = read_profiles(folder / "boots", {"bench": told}, symbols)
+    return found
+
+
+def test_addresses_are_functions_of_the_source(symbols):
+    assert symbols.name(TEXT + 0x10) == "bpf_test_run"
+    assert symbols.name(TEXT + 0x3F) == "bpf_test_run"
+    assert symbols.name(TEXT + 0x45) == "alias"
+    assert symbols.name(TEXT + 0x60) == "copy"
+    assert symbols.name(PROGRAM) == JIT
+    assert symbols.address("ktime_get") == TEXT + 0x80
+    assert symbols.is_start(TEXT + 0x40)
+    assert not symbols.is_start(TEXT + 0x41)
+
+
+@pytest.mark.parametrize(
+    ("clone", "name"),
+    [
+        ("xdp_do.isra.0", "xdp_do"),
+        ("xdp_do.constprop.0.isra.3", "xdp_do"),
+        ("xdp_do.part.0.cold", "xdp_do"),
+        ("plain", "plain"),
+    ],
+)
+def test_clones_bear_their_source_s_name(clone, name):
+    assert canonical(clone) == name
+
+
+def test_a_file_without_functions_is_no_system_map(tmp_path):
+    (tmp_path / "System.map").write_text("hello\n")
+    with pytest.raises(UsageError, match="no text symbols"):
+        Symbols(tmp_path / "System.map")
+
+
+def test_the_system_map_of_a_build_folder_is_found(tmp_path):
+    image = tmp_path / "arch/x86/boot/bzImage"
+    image.parent.mkdir(parents=True)
+    assert find_system_map(image) is None
+    (tmp_path / "System.map").write_text(SYSTEM_MAP)
+    assert find_system_map(image) == tmp_path / "System.map"
+
+
+def test_what_ran_around_the_packets_is_the_bench(tmp_path, symbols):
+    segment = read_trace(one_batch().to(tmp_path / "trace"), symbols)[0]
+    (sample,) = samples(segment, 0, every=False)
+    assert sample.packets == 4
+    assert sample.insns == {"bpf_test_run": 24, JIT: 8, "alias": 4, "copy": 4, "ktime_get": 1}
+    assert sample.calls["bpf_test_run"] == 8
+
+
+def test_a_profile_is_medians_for_one_packet(tmp_path, symbols):
+    found = profile_of(tmp_path, one_batch(), figure(10.0), symbols)
+    assert not found.failure
+    assert found.counted == 10.25
+    assert found.functions[0] == FunctionCost("bpf_test_run", 6.0, 2.0, 2.0)
+
+
+def test_stamps_of_a_program_delimit_many_samples(tmp_path, symbols):
+    trace = Written()
+    trace.mark(b"B", 0)
+    trace.block(1, PROGRAM, 5, 1)
+    for runs in (70, 64, 64, 64):
+        trace.mark(b"C", 1, runs, b1=(runs, 0))
+    trace.mark(b"E", 0)
+    found = profile_of(
+        tmp_path, trace, figure(2.0, 2.0, 2.0, per=64, segments=1, clock="bpf_ktime_get_ns", every=True), symbols
+    )
+    assert not found.failure
+    assert found.functions == (FunctionCost(JIT, 2.0, 0.0, 0.0),)
+
+
+@pytest.mark.parametrize(
+    ("trace", "told", "words"),
+    [
+        (one_batch(), figure(20.0), "10.25 insns for a packet were counted, and the clock said 20.00"),
+        (one_batch(packets=3), figure(10.0), "3 packets were counted where 4 were sent"),
+        (one_batch(), figure(10.0, 10.0), "ended before its profile was whole"),
+        (one_batch(), figure(10.0, clock=""), "does not say by which clock"),
+        (one_batch(packets=0), figure(10.0), "never read"),
+    ],
+)
+def test_what_does_not_add_up_is_told_and_not_used(tmp_path, symbols, trace, told, words):
+    found = profile_of(tmp_path, trace, told, symbols)
+    assert words in found.failure
+    assert not found.functions
+
+
+def test_a_trace_that_is_cut_short_is_no_profile(tmp_path, symbols):
+    with pytest.raises(MachineLost, match="cut short"):
+        profile_of(tmp_path, one_batch(), figure(10.0), symbols, whole=False)
+
+
+def kernel(*boots, has=lambda name: True, frames=dict, at=()):
+    """A side: for each boot the functions' instructions."""
+    profiles = tuple(
+        Profile(
+            "bench",
+            functions=tuple(FunctionCost(name, insns, 1.0, 1.0) for name, insns in functions.items()),
+            at=at,
+        )
+        for functions in boots
+    )
+    return Kernel(profiles, has, lambda _: frames(), lambda address: "grown" if address < 200 else "other")
+
+
+def test_a_difference_goes_to_the_functions_that_make_it():
+    base = kernel({"same": 30, "grown": 10, "gone": 9}, {"same": 30, "grown": 10, "gone": 9}, has=lambda n: n != "new")
+    patched = kernel(
+        {"same": 30, "grown": 22, "new": 3}, {"same": 30, "grown": 22, "new": 3}, has=lambda n: n != "gone"
+    )
+    told = attribute("bench", base, patched)
+    assert told.delta == 6
+    assert told.rest == 0
+    assert [(each.name, each.delta, each.why) for each in told.functions] == [
+        ("grown", 12, ""),
+        ("gone", -9, "inlined or gone"),
+        ("new", 3, "new"),
+    ]
+
+
+def test_what_differs_between_boots_of_one_kernel_is_no_difference():
+    told = attribute("bench", kernel({"slab": 30}, {"slab": 33}), kernel({"slab": 33}, {"slab": 34}))
+    assert told.functions == ()
+    assert told.rest == told.delta == 2
+
+
+def test_instructions_at_a_patch_s_lines_are_its_own():
+    frames = {100: (("inlined", ("a.h", 5)), ("grown", ("a.c", 10))), 101: (("grown", ("a.c", 12)),)}
+    base = kernel({"grown": 1}, at=(((101,), 1.0),), frames=lambda: frames)
+    patched = kernel({"grown": 3}, at=(((100, 101), 1.0), ((100,), 1.0)), frames=lambda: frames)
+    told = attribute("bench", base, patched, Blame(added={("a.c", 10): 2}, removed={("a.c", 12): 1}))
+    assert [(share.number, share.insns) for share in told.functions[0].patches] == [(2, 2.0), (1, -1.0)]
+
+
+def test_a_profile_that_failed_attributes_nothing():
+    broken = Kernel((Profile("bench", failure="the guest ended"),), lambda _: True, lambda _: {}, str)
+    assert attribute("bench", kernel({"a": 1}), broken).failure == "on patched: the guest ended"
+
+
+def test_lines_are_blamed_on_the_patches_that_changed_them(tmp_path):
+    git(tmp_path, "init", "--quiet")
+    commits = []
+    for text in ("a\nb\nc\nd\n", "a\nb\nnew\nc\nd\n", "b\nnew\nC\nd\n"):
+        (tmp_path / "x.c").write_text(text)
+        git(tmp_path, "add", "x.c")
+        git(tmp_path, "commit", "--quiet", "--message", "change")
+        commits.append(git(tmp_path, "rev-parse", "HEAD").strip())
+    base = Base(commits[0], "tree", BaseReason.HEAD, "it is HEAD", "6.12")
+    patches = tuple(AppliedPatch(n, "s", commits[n], ("x.c",), "clean") for n in (1, 2))
+    found = blame(tmp_path, Applied(base, patches, commits[2], "tree", ("x.c", "gone.c")))
+    assert found.added == {("x.c", 2): 1, ("x.c", 3): 2}
+    assert found.removed == {("x.c", 1): 2, ("x.c", 3): 2}
