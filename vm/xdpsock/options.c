@@ -18,7 +18,7 @@
 #define MAX_SOCKETS 64
 
 /* Long options without a letter. */
-enum { NO_LETTER = 256, FORCE, MAP, ETHERTYPE, HEADROOM, FRAMES, RING_SIZE, SOCKETS, VERIFY, TX_METADATA, JSON, READY_FD };
+enum { NO_LETTER = 256, FORCE, MAP, ETHERTYPE, HEADROOM, FRAMES, RING_SIZE, SOCKETS, VERIFY, TX_METADATA, LAPS, JSON, READY_FD };
 
 static const struct {
 	int letter;
@@ -78,6 +78,7 @@ static const struct {
 	{ 'a', "app-stats", NULL, "with our system calls" },
 	{ 'I', "irq-string", "NAME", "with interrupts of this name in /proc/interrupts" },
 	{ 'Q', "quiet", NULL, "no statistics" },
+	{ LAPS, "laps", "N", "the time at every Nth packet: nanoseconds a packet, in the summary" },
 	{ JSON, "json", NULL, "no statistics, one JSON object at the end" },
 	{ VERIFY, "verify", NULL, "number and fill what is sent; check every byte and number of what is received" },
 	{ READY_FD, "ready-fd", "N", "write a line to this descriptor when all is bound" },
@@ -227,6 +228,7 @@ static void set_value(struct options *o, int letter, const char *name, char *tex
 	case 'K': o->vlan_priority = number(name, text, 0, 0, 7); break;
 	case 'T': o->cycle_us = number(name, text, 0, 0, 1 << 30); break;
 	case TX_METADATA: tx_metadata(o, text); break;
+	case LAPS: o->laps = number(name, text, 0, 1, 1 << 30); break;
 	case 'n': o->interval = number(name, text, 0, 1, 1 << 30); break;
 	case 'I': o->interrupt = text; break;
 	case READY_FD: o->ready_fd = number(name, text, 0, 0, 1 << 20); break;

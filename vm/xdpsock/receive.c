@@ -76,7 +76,7 @@ static void verify_packet(struct run *run, const struct socket *socket)
 static void end_of_packet(struct run *run, struct socket *socket)
 {
 	socket->received.packets++;
-	run->packets++;
+	run_count(run, 1);
 	if (socket->part_lost) {
 		give_up(run, socket);
 	} else {

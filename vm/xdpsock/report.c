@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "failure.h"
+#include "laps.h"
 
 static const char *xdp_mode;
 
@@ -247,6 +248,8 @@ static void summary_json(const struct run *run, int status)
 	buffers_json(run);
 	verification_json(run);
 	metadata_json(run);
+	if (run->options->laps)
+		laps_json();
 	printf(" \"calls\": {\"rx_empty_polls\": %llu, \"fill_fail_polls\": %llu, \"copy_tx_sendtos\": %llu, "
 	       "\"tx_wakeup_sendtos\": %llu, \"polls\": %llu}\n}\n",
 	       calls->rx_empty_polls, calls->fill_fail_polls, calls->copy_tx_sendtos, calls->tx_wakeup_sendtos,
@@ -262,6 +265,7 @@ static void summary_words(const struct run *run)
 	sums(run, &received, &sent);
 	printf("\nended: %s, after %.2f s; received %llu packets, %llu bytes; sent %llu packets, %llu bytes\n", run->why,
 	       (run->ended - run->began) / 1e9, received.packets, received.bytes, sent.packets, sent.bytes);
+	laps_words();
 	if (ledger_outstanding(l, OWNER_TX))
 		printf("%llu buffers sent and not completed\n", ledger_outstanding(l, OWNER_TX));
 	if (l->duplicates || l->strangers)

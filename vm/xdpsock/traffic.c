@@ -8,6 +8,7 @@
 #include <sys/time.h>
 
 #include "failure.h"
+#include "laps.h"
 #include "report.h"
 
 static volatile sig_atomic_t caught, ticked;
@@ -98,6 +99,16 @@ bool run_over(struct run *run)
 	if (run->options->count && run->packets >= run->options->count)
 		end(run, "count");
 	return run->why;
+}
+
+void run_count(struct run *run, __u32 packets)
+{
+	const __u32 laps = run->options->laps;
+	const __u64 before = run->packets;
+
+	run->packets += packets;
+	if (laps && run->packets / laps != before / laps)
+		laps_stamp(run->packets, nanoseconds(CLOCK_MONOTONIC));
 }
 
 __u32 run_packets_to_go(const struct run *run)

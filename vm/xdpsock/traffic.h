@@ -43,6 +43,9 @@ __u64 nanoseconds(clockid_t clock);
 bool run_over(struct run *run);
 void run_end_by_error(struct run *run, int error);
 
+/* So many packets more of those that --tx-pkt-count counts. */
+void run_count(struct run *run, __u32 packets);
+
 /* A batch, or what is left to do. */
 __u32 run_packets_to_go(const struct run *run);
 

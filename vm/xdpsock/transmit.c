@@ -101,7 +101,7 @@ static void send_batch(struct run *run, struct socket *socket)
 		socket->sent.packets += frames;
 		socket->sent.buffers += frames * buffers;
 		socket->sent.bytes += (__u64)frames * run->recipe.size;
-		run->packets += frames;
+		run_count(run, frames);
 	}
 	buffers_complete(run);
 }

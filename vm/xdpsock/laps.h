@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* --laps: the time at every so many packets. A mean over a whole run has its beginning and every interruption in it. */
+#ifndef XDPSOCK_LAPS_H
+#define XDPSOCK_LAPS_H
+
+#include <linux/types.h>
+
+/* packets: so far. at: nanoseconds. */
+void laps_stamp(__u64 packets, __u64 at);
+
+/* Of each lap, how many packets and how many nanoseconds; or their spread. */
+void laps_json(void);
+void laps_words(void);
+
+#endif
