@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from bpf.libbpf import Program
+from marks import marks
 
 BATCHES = 15  # as in harness/perf/measure.py
 _BATCH = 200_000  # ns: shorter than the time between two ticks of a kernel with HZ=1000, so that most batches have none
@@ -31,15 +32,30 @@ class Meter:
             assert run.retval == action, f"{program.name} returned {run.retval}, not {action}"
             return float(run.duration)
 
-        self.batches(batch, "insns/packet")
+        marks().packets_enter_at(program.entry())
+        self.batches(batch, "insns/packet", clock="ktime_get")
 
-    def batches(self, batch: Callable[[int], float], unit: str) -> None:
-        """Take the readings of `batch`, which does its work so many times and gives what one time costs."""
+    def batches(self, batch: Callable[[int], float], unit: str, *, clock: str = "") -> None:
+        """Take the readings of `batch`, which does its work so many times and gives what one time costs.
+
+        clock: the kernel's function that reads the clock before the first time and after the last, for profiles.
+        """
         once = max(1.0, batch(16))
         repeat = max(4, min(_MOST, int(_BATCH / once)))
         batch(repeat)  # what the first batch pays for alone: allocations, page faults
-        values = [batch(repeat) for _ in range(BATCHES)]
-        self._item.user_properties.append(("ktrial-figure", {"unit": unit, "values": values}))
+        first = marks().next
+        values = []
+        for _ in range(BATCHES):
+            with marks().segment():
+                values.append(batch(repeat))
+        profile = {"first": first, "segments": BATCHES, "clock": clock, "per": repeat}
+        self._item.user_properties.append(("ktrial-figure", {"unit": unit, "values": values, "profile": profile}))
+
+    def record(self, values: Sequence[float], unit: str, profile: Mapping[str, object] | None = None) -> None:
+        """Readings taken in another way, BATCHES of them. profile: where the plugin finds them, if anywhere."""
+        assert len(values) == BATCHES, f"{len(values)} readings, not {BATCHES}"
+        figure = {"unit": unit, "values": list(values), **({"profile": profile} if profile else {})}
+        self._item.user_properties.append(("ktrial-figure", figure))
 
 
 @pytest.fixture

@@ -44,6 +44,7 @@ def bench_nothing(meter: Meter, programs: Programs, limits: Limits, size: str):
     programs.run(meter, "nothing", limits.size(size))
 
 
+@pytest.mark.quick
 @cases("size", SIZES)
 def bench_get_buff_len(meter: Meter, programs: Programs, limits: Limits, size: str):
     """bpf_xdp_get_buff_len, which programs with frags support use for their frame's length."""
@@ -74,6 +75,7 @@ def bench_store_bytes_at_the_end(meter: Meter, programs: Programs, limits: Limit
     programs.run(meter, "store", limits.size(size), offset=limits.size(size) - CHUNK)
 
 
+@pytest.mark.quick
 @cases("size", ["64", "1500", "linear+100", "9000", "largest"])
 def bench_adjust_tail_and_back(meter: Meter, programs: Programs, limits: Limits, size: str):
     """bpf_xdp_adjust_tail: eight bytes off, within a fragment, and on again."""
