@@ -22,6 +22,8 @@ __all__ = ["build_bpf"]
 _FOLDER = f"{SELFTESTS}/bpf"
 _RUNNER = "test_progs"
 _ROUNDS = 6
+# Lists of skeletons that are made in folders of their own, for every test_progs.
+_OF_FOLDERS = {"libarena": ("LIBARENA_SKEL", "LIBARENA_ASAN_SKEL")}
 
 
 def build_bpf(maker: Maker, programs: Sequence[Program], tests: TestProgs) -> tuple[Program, ...]:
@@ -120,7 +122,10 @@ class _Build:
         skeletons = sorted({name for each in parts for name in each.skeletons})
         light = sorted({name for each in self.sources for name in each.light})
         extras = sorted({name for each in self.sources for name in each.extras})
+        folders = frozenset().union(*(each.folders for each in self.sources))
+        idle = (name for folder, names in _OF_FOLDERS.items() if folder not in folders for name in names)
         return (
+            *(f"{name}=" for name in idle),
             f"LINKED_SKELS={' '.join(f'{name}.skel.h' for name in skeletons)}",
             f"LSKELS={' '.join(light)}",
             "LSKELS_EXTRA=",

@@ -17,6 +17,7 @@ __all__ = ["TestProgs", "TestSource"]
 
 _FUNCTION = re.compile(r"^void (?:serial_)?test_(\w+)\((?:void)?\)", re.MULTILINE)
 _SKELETON = re.compile(r'#include\s+"([\w-]+)\.(skel|lskel|subskel)\.h"')
+_OF_FOLDER = re.compile(r'#include\s+"([\w-]+)/[\w/-]+\.skel\.h"')
 _HEADER = re.compile(r'#include\s+"([\w./-]+\.[hc])"')
 _OBJECT = re.compile(r'"(?:\./)?([\w%*-]+?)(?:\.bpf(?:\.linked\d)?)?\.o"')
 _LINKED = re.compile(r"^([\w-]+)\.skel\.h-deps\s*:?=\s*(.*)$", re.MULTILINE)
@@ -34,6 +35,7 @@ class TestSource:
 
     skeletons: linked skeletons it includes; light: progs/ files of which it includes light skeletons.
     extras: other files that must be made for it. companions: files of prog_tests whose functions it calls.
+    folders: folders of the collection with skeletons of their own that it includes (`libarena`).
     """
 
     __test__ = False
@@ -45,6 +47,7 @@ class TestSource:
     light: frozenset[str] = frozenset()
     extras: frozenset[str] = frozenset()
     companions: frozenset[str] = frozenset()
+    folders: frozenset[str] = frozenset()
 
 
 class TestProgs:
@@ -127,6 +130,7 @@ class TestProgs:
             frozenset(f"{name}.c" for name, kind in skeletons if kind == "lskel"),
             frozenset(extra for extra in _EXTRAS if extra in text),
             self._companions(file, text),
+            frozenset(_OF_FOLDER.findall(text)),
         )
 
     def _companions(self, file: Path, text: str) -> frozenset[str]:
