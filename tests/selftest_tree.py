@@ -26,7 +26,10 @@ LSKELS := light.c
 linked.skel.h-deps := linked1.bpf.o linked2.bpf.o
 TRUNNER_EXTRA_SOURCES := test_progs.c \\
 \t\t\t helpers.c
-test_progs: $(patsubst progs/%.c,$(CURDIR)/%.bpf.o,$(wildcard progs/*.c))
+LIBARENA_SKEL := libarena/libarena.skel.h
+$(LIBARENA_SKEL):
+\tclang-of-tomorrow -o $@
+test_progs: $(LIBARENA_SKEL) $(patsubst progs/%.c,$(CURDIR)/%.bpf.o,$(wildcard progs/*.c))
 \tcat $^ > $@
 $(CURDIR)/%.bpf.o: progs/%.c
 \t$(CC) -c -o $@ $<

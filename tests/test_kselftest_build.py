@@ -78,6 +78,14 @@ def test_a_bpf_program_that_nobody_asked_for_is_left_out_where_it_does_not_compi
     assert [program.unbuildable for program in installed.programs] == [""]
 
 
+def test_skeletons_in_folders_of_their_own_are_made_for_those_that_include_them(wanted, tmp_path):
+    asks = '#include "libarena/libarena.skel.h"\nvoid test_libarena(void)\n'
+    commit = commit_tree(tmp_path / "git", {f"{BPF}/prog_tests/libarena.c": asks})
+    told = [build_selftests(wanted(commit, f"bpf/{name}")).programs[0].unbuildable for name in ("light", "libarena")]
+    assert not told[0]
+    assert "clang-of-tomorrow" in told[1]
+
+
 def test_where_nothing_can_be_made_the_reason_is_what_broke_first(wanted, tmp_path):
     commit = commit_tree(tmp_path / "git", {f"{BPF}/progs/tail_body.c": "no such C\n"})
     installed = build_selftests(wanted(commit, "bpf/tail_alone"))
