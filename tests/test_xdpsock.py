@@ -152,3 +152,10 @@ def test_it_ends_in_time_and_says_so(xdpsock, tmp_path, how):
     got, _ = flow(xdpsock, tmp_path, f"-S {how} -C 501 -d 1", "-S")
     assert (got["ended"], got["rx"]["packets"]) == ("duration", 500)
     assert 1 <= got["seconds"] < 10
+
+
+def test_the_time_is_noted_at_every_so_many_packets(xdpsock, tmp_path):
+    got, sent = flow(xdpsock, tmp_path, "-S --laps=100", "--laps=64 -b 32")
+    assert [packets for packets, _ in got["laps"]] == [100] * 4
+    assert [packets for packets, _ in sent["laps"]] == [64] * 6
+    assert all(0 < nanoseconds < 60e9 for _, nanoseconds in got["laps"] + sent["laps"])
