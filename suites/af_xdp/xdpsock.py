@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from net.link import DEADLINE, Link
+from net.link import PATIENCE, Link
 from net.wire import BROADCAST, TEST_TYPE, payload
 
 __all__ = ["Refused", "Xdpsock", "stamped", "started", "xdpsock_path"]
@@ -52,7 +52,7 @@ class Xdpsock:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
 
-    def summary(self, deadline: float = DEADLINE, *, status: int = 0) -> dict[str, Any]:
+    def summary(self, deadline: float = PATIENCE, *, status: int = 0) -> dict[str, Any]:
         """Wait for its end; what it printed. Fails the test on another exit status, and where it does not end."""
         try:
             out, errors = self.process.communicate(timeout=deadline)
@@ -72,7 +72,7 @@ class Xdpsock:
     def kill(self) -> None:
         """End it as the OOM killer does."""
         self.process.kill()
-        self.process.wait(DEADLINE)
+        self.process.wait(PATIENCE)
 
 
 @contextlib.contextmanager
@@ -100,11 +100,11 @@ def started(link: Link, *words: str) -> Iterator[Xdpsock]:
 
 def _wait_until_bound(process: subprocess.Popen[str], ready: int) -> None:
     """Until it writes its line, or closes the pipe: it has gone."""
-    if not select.select([ready], [], [], DEADLINE)[0]:
-        pytest.fail(f"xdpsock was not bound within {DEADLINE:.0f} s", False)
+    if not select.select([ready], [], [], PATIENCE)[0]:
+        pytest.fail(f"xdpsock was not bound within {PATIENCE:.0f} s", False)
     if os.read(ready, 64):
         return
-    out, errors = process.communicate(timeout=DEADLINE)
+    out, errors = process.communicate(timeout=PATIENCE)
     try:
         error = json.loads(out)["error"]
     except (ValueError, KeyError):

@@ -1,0 +1,100 @@
+"""What xdpsock's three jobs cost: a packet's way through driver, program, socket, process, and back.
+
+xdpsock notes the time at every 64th packet (--laps). It runs with SCHED_FIFO, so that it takes what has come as soon as
+it is woken: with two processes on one processor the scheduler's choices would else be in the figure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from af_xdp.xdpsock import Refused, Xdpsock, started
+from bpf.libbpf import Object, find_object
+from laps import LAP, Laps
+from meter import BATCHES, Meter
+from net.lane import DEVICES, Kept, Lane, Where, lane_of
+from net.wire import ethernet
+
+MODES = {"skb": ("-S",), "drv": ("-N", "-c"), "zc": ("-N", "-z")}
+_WARM = 2  # laps
+_COUNT = (_WARM + BATCHES + 1) * LAP
+_REALTIME = ("-W", "SCHED_FIFO", "-U", "50")
+_BOUND = {"skb": ("skb", False), "drv": ("native", False), "zc": ("native", True)}
+
+
+def _cases(*sizes: int) -> pytest.MarkDecorator:
+    """Over every device and mode."""
+    rows = []
+    for device, mode, size in itertools.product(DEVICES, MODES, sizes):
+        marks = [pytest.mark.quick] if device == "veth" and mode != "zc" and size == sizes[0] else []
+        name = f"device={device},mode={mode},size={size}"
+        rows.append(pytest.param(Where(device), mode, size, id=name, marks=marks))
+    return pytest.mark.parametrize(("where", "mode", "size"), rows)
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[Object]:
+    with Object(find_object("af_xdp", "bench")) as programs:
+        yield programs
+
+
+@pytest.fixture(scope="module")
+def lanes(loaded: Object) -> Iterator[Kept[Lane]]:
+    laps = Laps(loaded)
+    with contextlib.closing(Kept(lambda where: lane_of(where.device, loaded, laps))) as kept:
+        yield kept
+
+
+@pytest.fixture
+def lane(where: Where, lanes: Kept[Lane]) -> Iterator[Lane]:
+    """The lane, with the bench in its namespace."""
+    found = lanes.at(where)
+    with found.entered():
+        yield found
+
+
+def _run(meter: Meter, lane: Lane, mode: str, *words: str, feed: int = 0) -> None:
+    """One run of xdpsock. feed: size of the frames to send to it. Skips where the device has no such mode."""
+    lane.laps.forget()
+    try:
+        with started(lane.link, *MODES[mode], *_REALTIME, f"--laps={LAP}", f"-C{_COUNT}", *words) as running:
+            if feed:
+                # What goes back is for the far end: a card that is not promiscuous takes nothing else.
+                lane.feed(ethernet(feed, sender=lane.far.mac), _COUNT)
+            meter.record(_readings(running, mode), "insns/packet")
+    except Refused as error:
+        if error.errno == "EOPNOTSUPP" or (error.errno == "EINVAL" and mode == "zc"):
+            pytest.skip(f"{lane.device}: {error}")
+        raise
+
+
+def _readings(running: Xdpsock, mode: str) -> list[float]:
+    told = running.summary()
+    assert (told["bound"]["xdp"], told["bound"]["zero_copy"]) == _BOUND[mode], f"bound: {told['bound']}"
+    books = told["buffers"]
+    assert (books["duplicates"], books["strangers"]) == (0, 0), f"buffers: {books}"
+    assert books["tx_returned"] == books["tx_given"], f"sent buffers did not come back: {books}"
+    return [nanoseconds / packets for packets, nanoseconds in told["laps"]][_WARM:]
+
+
+@_cases(64)
+def bench_rxdrop(meter: Meter, lane: Lane, mode: str, size: int):
+    """xdpsock -r -p: receive and drop."""
+    _run(meter, lane, mode, "-r", "-p", feed=size)
+
+
+@_cases(64, 512, 1024, 1500)
+def bench_txonly(meter: Meter, lane: Lane, mode: str, size: int):
+    """xdpsock -t -b 32 -s SIZE: as many as the kernel takes in one call (TX_BATCH_SIZE in net/xdp/xsk.c)."""
+    _run(meter, lane, mode, "-t", "-b32", f"-s{size}", "-G", lane.far.mac.hex(":"))
+    assert lane.laps.drained >= _COUNT, f"{lane.laps.drained} of {_COUNT} frames came to the far end"
+
+
+@_cases(64)
+def bench_l2fwd(meter: Meter, lane: Lane, mode: str, size: int):
+    """xdpsock -l -p: receive, swap the addresses, send back."""
+    _run(meter, lane, mode, "-l", "-p", feed=size)
+    assert lane.laps.drained >= _COUNT, f"{lane.laps.drained} of {_COUNT} frames came back"
