@@ -1,0 +1,116 @@
+"""A bulk TCP stream forwarded between two veth pairs, without a program on the way and with one that passes all.
+
+The sanity check of the others: what a program costs here is what it costs somebody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from bpf.libbpf import Object, find_object
+from meter import BATCHES, Meter
+from net.link import PATIENCE, Link, ip, veth_pair
+from net.namespace import Namespace, namespace
+from net.xdp import Mode, attached
+from xdp_multibuf.cases import cases
+
+_KIB = 1024
+_CHUNK = 64 * _KIB
+_BATCH = 256 * _KIB
+_WARM = 1024 * _KIB  # the congestion window has its size by then
+_PORT = 9
+
+
+@dataclass(frozen=True)
+class Road:
+    """Two ends and the one between them that forwards. doors: the forwarding one's ends of its two links."""
+
+    sender: Namespace
+    receiver: Namespace
+    middle: Namespace
+    doors: tuple[Link, Link]
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[Object]:
+    with Object(find_object("drivers", "bench")) as programs:
+        yield programs
+
+
+@pytest.fixture(scope="module")
+def road() -> Iterator[Road]:
+    with namespace() as sender, namespace() as receiver, namespace() as middle, contextlib.ExitStack() as stack:
+        with middle.entered(), open("/proc/sys/net/ipv4/ip_forward", "w", encoding="ascii") as file:  # noqa: PTH123
+            file.write("1")
+        doors = tuple(_link(number, end, middle, stack) for number, end in enumerate((sender, receiver), 1))
+        try:
+            yield Road(sender, receiver, middle, (doors[0], doors[1]))
+        finally:
+            with middle.entered():
+                stack.close()
+
+
+def _link(number: int, end: Namespace, middle: Namespace, stack: contextlib.ExitStack) -> Link:
+    """A veth between the middle (198.18.N.1) and an end (198.18.N.2)."""
+    with middle.entered():
+        door, other = stack.enter_context(veth_pair(f"ktdoor{number}", f"ktend{number}"))
+        ip("addr", "add", f"198.18.{number}.1/24", "dev", door.name)
+        end.take(other)
+    with end.entered():
+        ip("addr", "add", f"198.18.{number}.2/24", "dev", other.name)
+        ip("link", "set", other.name, "up")
+        ip("route", "add", "default", "via", f"198.18.{number}.1")
+    return door
+
+
+@pytest.mark.quick
+@cases("program", ["none", "native", "generic"])
+def bench_tcp_forwarded(meter: Meter, road: Road, loaded: Object, program: str):
+    """Through a router, with no program, or XDP_PASS on both of its links."""
+    with road.middle.entered(), contextlib.ExitStack() as stack:
+        for door in road.doors if program != "none" else ():
+            stack.enter_context(attached(door, loaded.program("through").fd, Mode(program)))
+            door.wait_until_up()
+        meter.record(_measured(road), "insns/KiB")
+
+
+def _measured(road: Road) -> list[float]:
+    with _connected(road) as (sender, receiver):
+        _move(sender, receiver, _WARM)
+        readings = []
+        for _ in range(BATCHES):
+            began = time.monotonic_ns()
+            _move(sender, receiver, _BATCH)
+            readings.append((time.monotonic_ns() - began) / (_BATCH / _KIB))
+        return readings
+
+
+@contextlib.contextmanager
+def _connected(road: Road) -> Iterator[tuple[socket.socket, socket.socket]]:
+    with contextlib.ExitStack() as stack:
+        with road.receiver.entered():
+            door = stack.enter_context(socket.create_server(("198.18.2.2", _PORT)))
+        with road.sender.entered():
+            sender = stack.enter_context(socket.create_connection(("198.18.2.2", _PORT), PATIENCE))
+        receiver = stack.enter_context(door.accept()[0])
+        for one in (sender, receiver):
+            one.setblocking(False)
+        yield sender, receiver
+
+
+def _move(sender: socket.socket, receiver: socket.socket, count: int) -> None:
+    """So many bytes through, by one process that sends and receives in turns: no scheduler in between."""
+    data, room = memoryview(bytes(_CHUNK)), bytearray(_CHUNK)
+    sent = got = 0
+    while got < count:
+        select.select([receiver], [sender] if sent < count else [], [], PATIENCE)
+        with contextlib.suppress(BlockingIOError):
+            sent += sender.send(data[: min(_CHUNK, count - sent)]) if sent < count else 0
+        with contextlib.suppress(BlockingIOError):
+            got += receiver.recv_into(room)
