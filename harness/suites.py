@@ -1,10 +1,10 @@
 """The test suites: one folder each under `suites/`, with a manifest, pytest files and BPF sources.
 
 A suite's manifest is `suite.toml`: name, summary, covers (what it looks at, a sentence each), fragments (names of files
-in `configs/`), devices (network cards of its guest: harness/machine/devices.py), tools (programs of ours, built on the
-host: harness/native_tools.py), default (run where nothing else says what to run), chooses (whether `--suite NAME:WHAT`
-may ask it for parts), and paths (globs of kernel files; `*` stands for any characters, `/` among them) that make it
-relevant to a series.
+in `configs/`), devices (network cards of its guest: harness/machine/devices.py), bench_devices (those of them that its
+benches use; all, unless told), tools (programs of ours, built on the host: harness/native_tools.py), default (run where
+nothing else says what to run), chooses (whether `--suite NAME:WHAT` may ask it for parts), and paths (globs of kernel
+files; `*` stands for any characters, `/` among them) that make it relevant to a series.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.places import suites_dir
 __all__ = ["PickedSuite", "Suite", "asked_suites", "find_suites", "load_suite", "pick_suites"]
 
 _MANIFEST = "suite.toml"
-_LISTS = ("covers", "fragments", "devices", "tools", "paths")
+_LISTS = ("covers", "fragments", "devices", "bench_devices", "tools", "paths")
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,18 @@ class Suite:
     covers: tuple[str, ...] = ()
     fragments: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    bench_devices: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     default: bool = True
     bpf_sources: tuple[Path, ...] = ()
     chooses: bool = False
     asked: tuple[str, ...] = ()
+
+    @property
+    def for_benches(self) -> Suite:
+        """The suite as a guest that measures needs it: a card takes such a guest a second to find."""
+        return replace(self, devices=self.bench_devices or self.devices)
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,8 @@ def _read(manifest: Path) -> Suite:
     lists = {key: _strings(manifest, key, values.get(key, [])) for key in _LISTS}
     for wrong in filter(None, map(device_error, lists["devices"])):
         raise _bad(manifest, wrong)
+    for strange in set(lists["bench_devices"]) - set(lists["devices"]):
+        raise _bad(manifest, f"bench_devices has {strange!r}, and devices has not")
     return Suite(
         name=directory.name,
         summary=values["summary"],
