@@ -120,3 +120,14 @@ def test_a_module_that_cannot_be_imported_there_fails_its_tests(suite):
     found = outcomes(suite, ["one/test_c.py::test_c", "one/test_a.py::test_n[0]"])
     assert found["one/test_c.py::test_c"][0] == "failed"
     assert found["one/test_a.py::test_n[0]"][0] == "passed"
+
+
+def test_a_worker_that_dies_ends_a_session_that_stops_at_the_first_failure(suite):
+    (suite / "one/test_dies.py").write_text("import os\ndef test_dies():\n    os.abort()\n")
+    journal = suite.parent / "journal"
+    # More than the one test that a worker has in advance.
+    tests = ["one/test_dies.py::test_dies", *(f"one/test_a.py::test_n[{n}]" for n in range(3)), "one/test_c.py::test_c"]
+    _, output = run(suite, "-x", "--ktrial-journal", str(journal), "--tx", "1*popen", "--dist", "load", tests=tests)
+    events = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert "stopping after 1 failures" in output
+    assert not [event["test"] for event in events if event["event"] == "finished"], output

@@ -231,6 +231,10 @@ class HostHalf:
         if report.failed:
             self.write("not-collected", what=report.nodeid, details=str(report.longrepr))
 
+    def pytest_handlecrashitem(self, report: pytest.TestReport, sched: Any) -> None:
+        """A guest that went down under a test counts for `-x` as a failure does, which xdist leaves out."""
+        sched.config.pluginmanager.getplugin("dsession")._handlefailures(report)
+
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
         output = getattr(node, "workeroutput", None) or {}
         told = {name.removeprefix("ktrial-"): value for name, value in output.items() if name.startswith("ktrial-")}
