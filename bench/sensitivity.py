@@ -23,7 +23,7 @@ from harness.places import cache_dir
 from harness.report.json import read_result
 
 _COUNTS = (1, 2, 5, 20)
-_BENCHES = "(get_buff_len and size=1500) or (device=veth and mode=native and size=64 and (drop or redirect_socket))"
+_BENCHES = "(get_buff_len and 1500) or (veth and native and 64 and (bench_drop or redirect_socket))"
 _SUITES = ("xdp_multibuf", "drivers")
 
 
@@ -123,9 +123,10 @@ def _measured(series: Path, out: Path) -> Performance:
     argv += [word for suite in _SUITES for word in ("--suite", suite)]
     argv += ["-k", f"test_return_code_is_handed_back or {_BENCHES}", "--json", str(out.with_suffix(".json")), "--quiet"]
     subprocess.run(argv, stdout=subprocess.DEVNULL, check=False)
-    performance = read_result(out.with_suffix(".json")).performance
-    assert performance is not None, f"{series.name} was not measured"
-    return performance
+    result = read_result(out.with_suffix(".json"))
+    if result.performance is None:
+        sys.exit(f"{series.name} was not measured: {result.verdict.line}")
+    return result.performance
 
 
 def _compared(counts: Sequence[int], performance: Performance) -> int:

@@ -26,6 +26,7 @@ def perf(
     patched: Annotated[Path, typer.Argument(help="The kernel to measure.")],
     suite: Annotated[list[str] | None, typer.Option(help="Suite whose benches to run; may be repeated.")] = None,
     keyword: Annotated[str, typer.Option("-k", help="Only benches that match, as pytest's -k.")] = "",
+    quick: Annotated[bool, typer.Option("--quick", help="Only the benches of the quick selection.")] = False,
     memory: Annotated[int, typer.Option(help="Memory of a guest, MiB.")] = 1024,
     out: Annotated[Path | None, typer.Option(help="Folder for logs and readings.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Print the figures that did not change as well.")] = False,
@@ -39,7 +40,7 @@ def perf(
     images = {"base": image_of(base), "patched": image_of(patched)}
     suites = tuple(load_suite(name) for name in suite) if suite else tuple(filter(has_benches, find_suites()))
     run = new_run(out, "perf")
-    asked = Invocation(series="", cwd=str(Path.cwd()), keyword=keyword, memory_mib=memory)
+    asked = Invocation(series="", cwd=str(Path.cwd()), keyword=keyword, memory_mib=memory, quick=quick)
     with run.active(), observing(Console(stderr=True, highlight=False)) as observer:
         performance = measure(asked, suites, images, run, observer)
     console = Console(highlight=False)

@@ -54,6 +54,7 @@ def run(
     fuzz: Annotated[float, typer.Option(help="Minutes of generated cases, beyond the fixed ones.")] = 0.0,
     fuzz_seed: Annotated[int, typer.Option(help="What the generated cases follow from; 0: a new seed.")] = 0,
     perf: Annotated[bool, typer.Option("--perf", help="Measure the suites' benches too, on both kernels.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="--perf, with the benches of the quick selection.")] = False,
     per_patch: Annotated[
         bool, typer.Option("--per-patch", help="--perf, and the figures that changed after every patch.")
     ] = False,
@@ -106,7 +107,8 @@ def run(
             json=json,
             fuzz_minutes=fuzz,
             fuzz_seed=fuzz_seed or new_seed(),
-            perf=perf or per_patch or bisect,
+            perf=perf or quick or per_patch or bisect,
+            quick=quick,
             per_patch=per_patch,
             bisect=bisect,
         )

@@ -38,7 +38,8 @@ _CHECKED_ARGS = ("kasan_multi_shot",)
 class Bench:
     """What every guest of a run has in common. guest: without its image and boots. vms: guests for each side.
 
-    of_side: what one side's guests have beside that. label: names the passes in the run's journal.
+    keyword, mark: expressions that names and marks must match. of_side: what one side's guests have beside that.
+    label: names the passes in the run's journal.
     """
 
     guest: GuestSpec
@@ -50,6 +51,7 @@ class Bench:
     only: tuple[str, ...] | None = None
     of_side: Mapping[str, GuestPart] = field(default_factory=dict)
     label: str = "tests"
+    mark: str = ""
 
     @staticmethod
     def of(asked: Invocation, accelerator: Accelerator, suites: Sequence[Suite], objects: Path) -> Bench:

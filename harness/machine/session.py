@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import shlex
 import signal
 import subprocess
@@ -31,6 +32,7 @@ __all__ = ["Session", "names_of", "run_sessions"]
 
 _POLL = 0.1
 _COLLECT_DEADLINE = 120.0
+_WRONG_EXPRESSION = re.compile(r"Wrong expression passed to '(-[km])': (.*)")
 _NOTHING_COLLECTED = 5  # pytest.ExitCode.NO_TESTS_COLLECTED
 # A worker that never comes up would be replaced for ever; one crash for each test is the most that makes sense.
 _RESTARTS = 2000
@@ -46,7 +48,8 @@ class Session:
     guest: how to boot, or which board to use (its `boots` and `plan` are set here). suites: folders of tests, below
     `root`. folder: where the journal, the log and the boots go. only: tests to run, None for all. skip: tests not to
     run. first: tests to run before all others. keyword: an expression that names must match, as pytest's `-k`.
-    arguments: more words for pytest (`-x`). benches: run these (bench_*.py) and no tests. attempt: 1 for the first run,
+    mark: an expression that marks must match, as pytest's `-m`. arguments: more words for pytest (`-x`).
+    benches: run these (bench_*.py) and no tests. attempt: 1 for the first run,
     2 for the first repetition.
     """
 
@@ -60,6 +63,7 @@ class Session:
     skip: tuple[str, ...] = ()
     first: tuple[str, ...] = ()
     keyword: str = ""
+    mark: str = ""
     arguments: tuple[str, ...] = ()
     benches: bool = False
     attempt: int = 1
@@ -111,7 +115,8 @@ def names_of(session: Session) -> tuple[str, ...]:
     """
     only = None if session.only is None else set(session.only)
     skip = set(session.skip)
-    collected = _collected(session.root, session.suites, session.keyword, tuple(sorted(session.guest.env.items())))
+    selected = tuple((option, text) for option, text in (("-k", session.keyword), ("-m", session.mark)) if text)
+    collected = _collected(session.root, session.suites, selected, tuple(sorted(session.guest.env.items())))
     kind = [name for name in collected if _is_bench(name) is session.benches]
     wanted = [name for name in kind if name not in skip and (only is None or name in only)]
     rank = {name: place for place, name in enumerate(session.first)}
@@ -124,15 +129,21 @@ def _is_bench(name: str) -> bool:
 
 @functools.lru_cache
 def _collected(
-    root: Path, suites: tuple[Path, ...], keyword: str, variables: tuple[tuple[str, str], ...]
+    root: Path,
+    suites: tuple[Path, ...],
+    selected: tuple[tuple[str, str], ...],
+    variables: tuple[tuple[str, str], ...],
 ) -> tuple[str, ...]:
-    """The names of all tests of some suites, as a worker with these variables has them."""
+    """The names of all tests of some suites, as a worker with these variables has them. selected: pytest's options."""
     with tempfile.NamedTemporaryFile(prefix="ktrial-names-") as names:
         argv = [*_pytest(root), "--collect-only", "--ktrial-names", names.name]
-        argv += ["-k", keyword] if keyword else []
+        argv += [word for pair in selected for word in pair]
         argv += [str(suite) for suite in suites]
         env = {**dict(variables), **_NO_AUTOLOAD, "PYTHONPATH": str(vm_dir())}
         done = run(Command(tuple(argv), cwd=root, env=env, deadline=_COLLECT_DEADLINE), check=False)
+        if wrong := _WRONG_EXPRESSION.search(done.text):
+            hint = "words of names, with and, or, not and brackets: -k 'shrink and (9000 or 1500)'"
+            raise UsageError(f"{wrong[1]} {wrong[2]}", hint=hint)
         if done.status not in (0, _NOTHING_COLLECTED):
             hint = f"python -m pytest --collect-only {root}"
             raise UsageError("a suite cannot be loaded", detail=done.tail(), hint=hint)

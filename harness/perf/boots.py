@@ -59,6 +59,7 @@ def session_of(
         suites=bench.suites,
         folder=folder,
         keyword=bench.keyword,
+        mark=bench.mark,
         only=only,
         benches=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.bpf_objects import compile_objects
@@ -22,6 +23,8 @@ from harness.suites import Suite
 __all__ = ["BATCHES", "has_benches", "measure", "measure_one"]
 
 BATCHES = 15  # as in suites/meter.py
+QUICK = "quick"
+"""The mark of benches of the quick selection (suites/pytest.ini)."""
 _BOOTS = 2  # of each role
 
 
@@ -76,7 +79,8 @@ def measure_one(
 
 def _bench(asked: Invocation, suites: Sequence[Suite], run: RunFolder) -> Bench:
     objects = compile_objects(suites, run.path / "bpf", log=run.path / "bpf" / "compile.log")
-    return Bench.of(asked, Accelerator.TCG, suites, objects)
+    bench = Bench.of(asked, Accelerator.TCG, [suite.for_benches for suite in suites], objects)
+    return replace(bench, mark=QUICK) if asked.quick else bench
 
 
 def _boots(images: Mapping[str, Path]) -> Iterator[Measured]:
@@ -103,5 +107,5 @@ def _measured(
         run_boots(sessions, observer)
         return [Boot(boot.role, boot.seed, readings(each)) for boot, each in zip(boots, sessions, strict=True)]
 
-    inputs = inputs_digest([(boot.name, boot.image) for boot in boots], bench.suites, bench.keyword, only)
+    inputs = inputs_digest([(boot.name, boot.image) for boot in boots], bench.suites, bench.keyword, bench.mark, only)
     return run.once(f"perf-{'-'.join(boot.name for boot in boots)}", list[Boot], inputs, make)

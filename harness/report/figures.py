@@ -20,6 +20,7 @@ __all__ = ["performance_table"]
 
 _STYLES = {FigureChange.WORSE: "bold red", FigureChange.BETTER: "green", FigureChange.UNKNOWN: "yellow"}
 _ROWS = 20
+_COLUMNS = (("base", 7), ("patched", 7), ("change", 7), ("", 7), ("noise", 5))
 
 
 def performance_table(performance: Performance, *, every: bool = False) -> RenderableType:
@@ -28,17 +29,27 @@ def performance_table(performance: Performance, *, every: bool = False) -> Rende
     unknown = () if every else performance.of(FigureChange.UNKNOWN)
     parts: list[RenderableType] = [Text("performance  ", "bold") + safe.text(_head(performance))]
     if shown:
-        parts.append(_table(shown if every else _largest(shown)))
+        parts += _tables(shown if every else _largest(shown))
     if len(shown) > _ROWS and not every:
         parts.append(Text(f"  ... and {len(shown) - _ROWS} that changed less", "dim"))
-    parts += [Text("  cannot tell: ", "yellow") + safe.text(f"{each.bench}: {each.why}") for each in unknown[:_ROWS]]
-    if len(unknown) > _ROWS:
-        parts.append(Text(f"  ... and {len(unknown) - _ROWS} more", "dim"))
+    parts += _unknown(unknown)
     for more in (where_table(performance), steps_table(performance)):
         parts += [Text(), more] if more else []
     for table in tables_of(performance):
         parts += [Text(), *map(safe.text, lines_of(table))]
     return Group(*parts)
+
+
+def _unknown(figures: Sequence[Figure]) -> Iterator[RenderableType]:
+    """What cannot be told, reason by reason."""
+    reasons: dict[str, list[str]] = {}
+    for figure in figures:
+        reasons.setdefault(figure.why, []).append(figure.bench)
+    for why, benches in list(reasons.items())[:_ROWS]:
+        more = f" and {len(benches) - 1} more" if len(benches) > 1 else ""
+        yield Text("  cannot tell: ", "yellow") + safe.text(f"{benches[0]}{more}: {why}")
+    if len(reasons) > _ROWS:
+        yield Text(f"  ... and {len(reasons) - _ROWS} more reasons", "dim")
 
 
 def _largest(figures: Sequence[Figure]) -> list[Figure]:
@@ -53,19 +64,18 @@ def _head(performance: Performance) -> str:
     return f"{told}. {performance.instrument}: {performance.how}"
 
 
-def _table(figures: Sequence[Figure]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False, padding=(0, 1))
-    table.add_column("bench", overflow="fold", ratio=1)
-    for title in ("base", "patched", "change", "", "noise"):
-        table.add_column(title, justify="right", no_wrap=True)
+def _tables(figures: Sequence[Figure]) -> Iterator[RenderableType]:
+    """The figures, file by file."""
     for (file, unit), group in groupby(figures, lambda each: (each.bench.rpartition("::")[0], each.unit)):
-        head = f"{file}, {unit}" if unit else file
-        table.add_row(safe.text(head), *[""] * 5)
+        yield Text("  ") + safe.text(f"{file}, {unit}" if unit else file)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False, padding=(0, 1))
+        table.add_column("    bench", overflow="fold", ratio=1)
+        for title, width in _COLUMNS:
+            table.add_column(title, justify="right", no_wrap=True, min_width=width)
         for figure in group:
-            table.add_row(
-                Text("  ") + safe.text(figure.bench.removeprefix(f"{file}::").removeprefix("bench_")), *_cells(figure)
-            )
-    return table
+            name = figure.bench.removeprefix(f"{file}::").removeprefix("bench_")
+            table.add_row(Text("    ") + safe.text(name), *_cells(figure))
+        yield table
 
 
 def _cells(figure: Figure) -> Iterator[Text]:
@@ -75,10 +85,11 @@ def _cells(figure: Figure) -> Iterator[Text]:
         yield from (Text("cannot tell", "yellow"), Text(), Text())
         return
     style = _STYLES.get(figure.change, "")
-    yield Text(f"{figure.delta:+.4g}" if figure.delta else "0", style)
+    yield Text(f"{round(figure.delta, 1):+.6g}" if round(figure.delta, 1) else "0", style)
     yield Text(f"{figure.share:+.1%}", style)
-    yield Text(f"{figure.noise:.4g}")
+    yield Text(_number(figure.noise))
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.10g}"
+    """To a tenth: a batch's mean tells no more."""
+    return "-" if value is None else f"{round(value, 1):.10g}"

@@ -83,7 +83,11 @@ def _remarks(change: FunctionChange) -> Iterator[str]:
     if abs(change.lines) >= _SMALL:
         yield f"{_number(change.lines)} data cache lines"
     for share in islice(change.patches, 3):
-        yield f"lines of patch {share.number}: {_number(share.insns)}" if share.insns else f"lines of patch {share.number}"
+        yield (
+            f"lines of patch {share.number}: {_number(share.insns)}"
+            if share.insns
+            else f"lines of patch {share.number}"
+        )
 
 
 def _number(value: float) -> str:
