@@ -28,6 +28,7 @@ _EXIT = re.compile(r"[ \t]*#[ \t]*exit=(?P<status>\d+)[ \t]*$")
 _COUNTS = re.compile(r"[ \t]*#[ \t]*pass:\d+ fail:\d+ skip:\d+ total:\d+[ \t]*$")  # KUnit's and kselftest's totals
 _BAIL = re.compile(r"Bail out![ \t]*(?P<why>.*)$")
 _PREFIX = re.compile(r"(?:# |[ \t])*")
+_EXCEPTION = re.compile(r"^[# ]*Exception\| ((?:\w+\.)*[A-Z]\w*[a-z]\w*: .*)$")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _STAMP = re.compile(r"(?:<\d+>)?\[[ \t]*\d+\.\d+\](?:\[[ \t]*[TC]\d+\])? ?")
 _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, None: 1e-3}
@@ -276,7 +277,10 @@ def _cleaned(name: str) -> str:
 
 
 def _last(words: Sequence[str]) -> str:
-    """The last thing said that has letters in it."""
+    """The exception that the kernel's Python tests print (net/lib/py/ksft.py), or the last thing said with letters."""
+    raised = [match[1] for line in words if (match := _EXCEPTION.search(line))]
+    if raised:
+        return raised[-1][:300]
     said: Iterator[str] = (line.strip(" #\t") for line in reversed(words))
     return next((line for line in said if any(char.isalpha() for char in line)), "not ok")[:300]
 

@@ -8,6 +8,7 @@ import pytest
 
 from harness.kselftest.guests import guest_part
 from harness.kselftest.model import SELFTESTS, Plan, Program
+from harness.machine.devices import guest_devices
 from harness.machine.model import Accelerator, Deadlines, GuestSpec
 from harness.machine.session import Session, run_sessions
 from harness.places import suites_dir
@@ -25,13 +26,30 @@ SCRIPTS = {
     "slow.sh": "trap 'echo ended; exit 1' TERM; echo begun; while :; do sleep 0.1; done",
     "needs.sh": "no-such-command-anywhere || exit 1",
     "needs_below.sh": "ip netns add n; ip netns exec n no-such-command-below || exit 1",
+    "asks_too_much.sh": "ip link gibberish || exit 1",
     "leaves.sh": "ip link add left0 type dummy; ip netns add left; sleep 1000 & echo x > written; test -f written",
     "comes_after_leaves.sh": "! ip link show left0 && ! ip netns list | grep left",
     "lost_its_mode.sh": "echo still run",
+    "kunit.sh": 'while IFS= read -r line; do echo "$line" >/dev/kmsg; done <kunit.log',
     "bpf.sh": "mountpoint /sys/fs/bpf && mountpoint /sys/fs/cgroup",
 }
+# What lib/kunit prints while a kernel boots that has a suite of two cases; a script prints it here instead.
+KUNIT = """\
+KTAP version 1
+1..1
+    KTAP version 1
+    # Subtest: small
+    # module: small_test
+    1..2
+    ok 1 works
+    # breaks: EXPECTATION FAILED at net/small_test.c:9
+    not ok 2 breaks
+# small: pass:1 fail:1 skip:0 total:2
+not ok 1 small
+"""
 UNBUILT = Program("net", "unbuilt", ("./unbuilt",), 5.0, unbuildable="cannot be built with clang 14 here: x.c: error")
 DENIED = Program("net", "denied.sh", ("./denied.sh",), 5.0)
+ON_CARD = Program("net", "plain.sh@virtio_net", ("./plain.sh",), 5.0, card="virtio_net")
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +67,26 @@ def results(image, tmp_path_factory):
     for name, text in SCRIPTS.items():
         (net / name).write_text(f"#!/bin/sh\n{text}\n")
         (net / name).chmod(0o644 if name == "lost_its_mode.sh" else 0o755)
+    (net / "kunit.log").write_text(KUNIT)
     programs = tuple(Program("net", name, (f"./{name}",), 2.0 if name == "slow.sh" else 5.0) for name in SCRIPTS)
-    plan = Plan(folder / "tree", (*programs, UNBUILT, DENIED), (("net:denied.sh", "takes an hour"),))
+    plan = Plan(folder / "tree", (*programs, UNBUILT, DENIED, ON_CARD), (("net:denied.sh", "takes an hour"),))
     part = guest_part(folder / "plan", "base", plan)
     deadlines = Deadlines(boot=60, test=10, session=900, scale=4)
+    devices = guest_devices(["virtio_net"])
     guest = GuestSpec(
-        image, folder, Accelerator.TCG, memory_mib=512, deadlines=deadlines, readable=part.readable, env=part.env
+        image,
+        folder,
+        Accelerator.TCG,
+        memory_mib=512,
+        deadlines=deadlines,
+        readable=part.readable,
+        env={**part.env, **devices.env},
+        qemu_args=devices.qemu_args,
     )
     root = suites_dir()
-    (side,) = run_sessions([Session("base", guest, root, (root / "kselftest",), folder / "results")], find_splats)
-    return {result.test.partition("[net:")[2]: result for result in side.results}
+    suites = (root / "kselftest", root / "kunit")
+    (side,) = run_sessions([Session("base", guest, root, suites, folder / "results")], find_splats)
+    return {result.test.partition("[net:")[2] or result.test: result for result in side.results}
 
 
 @pytest.mark.parametrize(
@@ -74,16 +102,25 @@ def results(image, tmp_path_factory):
         ("breaks.sh]", Outcome.FAILED, "exit status 1: cannot add a link"),
         ("needs.sh]", Outcome.SKIPPED, "needs no-such-command-anywhere, not installed here"),
         ("needs_below.sh]", Outcome.SKIPPED, "needs no-such-command-below, not installed here"),
+        ("asks_too_much.sh]", Outcome.SKIPPED, "needs a newer ip than the one here"),
         ("leaves.sh]", Outcome.PASSED, ""),
         ("comes_after_leaves.sh]", Outcome.PASSED, ""),
         ("lost_its_mode.sh]", Outcome.PASSED, ""),
         ("bpf.sh]", Outcome.PASSED, ""),
         ("unbuilt]", Outcome.SKIPPED, "cannot be built with clang 14 here: x.c: error"),
+        ("plain.sh@virtio_net]", Outcome.SKIPPED, "the kernel has no driver for virtio_net"),
         ("denied.sh]", Outcome.SKIPPED, "on the deny-list: takes an hour"),
     ],
 )
 def test_a_programs_word_is_its_result(results, name, outcome, reason):
     assert (results[name].outcome, results[name].reason) == (outcome, reason)
+
+
+def test_each_case_of_kunit_is_a_result_of_its_own(results):
+    kunit = "kunit/test_kunit.py::test[boot]"
+    told = {name.removeprefix(kunit): result.outcome for name, result in results.items() if name.startswith(kunit)}
+    assert told == {"": Outcome.PASSED, "/small/works": Outcome.PASSED, "/small/breaks": Outcome.FAILED}
+    assert "EXPECTATION FAILED" in results[f"{kunit}/small/breaks"].reason
 
 
 def test_a_program_that_does_not_end_is_ended_and_its_guest_lives_on(results):

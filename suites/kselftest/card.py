@@ -11,7 +11,6 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pytest
 from net.devices import card_pair, lacking
 from net.link import wait_for
 
@@ -47,10 +46,6 @@ class Card:
 @contextlib.contextmanager
 def plugged(device: str) -> Iterator[Card]:
     """A card of that kind, as new before and after. Skips, saying what is missing, where there is none."""
-    try:
-        wait_for(lambda: not lacking(device), "")  # the far end comes back once the last program's namespace is gone
-    except pytest.fail.Exception:
-        pytest.skip(lacking(device))
     near, far = card_pair(device)
     env = {
         "NETIF": near.name,
@@ -63,6 +58,7 @@ def plugged(device: str) -> Iterator[Card]:
     try:
         yield Card(_SETUP, env)
     finally:
+        # Once the last process is gone the namespace is, and the far end comes back (default_device_exit_net()).
         wait_for(lambda: not lacking(device), f"{far.name} has not come back from the namespace of the test")
         for link in card_pair(device):
             _reset(link.name)

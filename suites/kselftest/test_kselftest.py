@@ -30,6 +30,8 @@ _MISSING = re.compile(
     r"|:FAIL:(?:ip netns exec \S+ )?([\w.+-]+) .*error: 32512\b",
     re.MULTILINE,
 )
+# What ethtool and iproute2 say of options that came later than they did.
+_OLDER = re.compile(r'\b(ethtool): bad command line argument|is unknown, try "(ip|tc|bridge|devlink)\b')
 
 
 def _cases() -> list[object]:
@@ -97,6 +99,9 @@ def _excused(case: Any) -> Any:
 
 
 def _needed(text: str) -> str:
-    """`needs ping, not installed here`, or ""."""
+    """`needs ping, not installed here`, `needs a newer ethtool than the one here`, or ""."""
     missing = {name for names in _MISSING.findall(text) for name in names if name}
-    return f"needs {', '.join(sorted(missing))}, not installed here" if missing else ""
+    older = {name for names in _OLDER.findall(text) for name in names if name}
+    if missing:
+        return f"needs {', '.join(sorted(missing))}, not installed here"
+    return f"needs a newer {', '.join(sorted(older))} than the one here" if older else ""
