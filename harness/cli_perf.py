@@ -15,6 +15,7 @@ from harness.perf.measure import has_benches, measure
 from harness.perf.model import FigureChange
 from harness.plan import Invocation
 from harness.report.figures import performance_table
+from harness.settings import perf_policy
 from harness.store import new_run
 from harness.suites import find_suites, load_suite
 
@@ -40,7 +41,9 @@ def perf(
     images = {"base": image_of(base), "patched": image_of(patched)}
     suites = tuple(load_suite(name) for name in suite) if suite else tuple(filter(has_benches, find_suites()))
     run = new_run(out, "perf")
-    asked = Invocation(series="", cwd=str(Path.cwd()), keyword=keyword, memory_mib=memory, quick=quick)
+    asked = Invocation(
+        series="", cwd=str(Path.cwd()), keyword=keyword, memory_mib=memory, quick=quick, policy=perf_policy()
+    )
     with run.active(), observing(Console(stderr=True, highlight=False)) as observer:
         performance = measure(asked, suites, images, run, observer)
     console = Console(highlight=False)

@@ -18,6 +18,7 @@ from harness.record import atomic_write
 from harness.report.json import encode_result
 from harness.report.terminal import Verbosity, render
 from harness.run_result import RunResult
+from harness.settings import perf_policy
 from harness.store import RunFolder, find_run, new_run
 from harness.trial import Trial
 
@@ -111,6 +112,7 @@ def run(
             quick=quick,
             per_patch=per_patch,
             bisect=bisect,
+            policy=perf_policy(),
         )
         if invocation.perf and no_base:
             raise UsageError("--perf compares with the base kernel, and --no-base builds none")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.build.model import BuildProgress
+from harness.perf.model import Policy
 
 __all__ = ["Invocation", "Observer", "Silent", "fuzzing", "new_seed"]
 
@@ -20,7 +21,8 @@ class Invocation:
     reruns: how often a test that differs is repeated on both sides before anybody is blamed.
     boot_deadline, test_deadline, session_deadline: seconds; boot and test are those for KVM, and longer without.
     perf: measure the suites' benches as well. quick: those alone that are marked so. per_patch: what a figure that
-    changed is after every patch of the series; bisect: after as many as it takes to tell which did it.
+    changed is after every patch of the series; bisect: after as many as it takes to tell which did it. policy: when
+    a figure counts as changed.
     fuzz_minutes: how long suites that can shall go on with cases of their own. fuzz_seed: what these follow from.
     """
 
@@ -53,6 +55,7 @@ class Invocation:
     quick: bool = False
     per_patch: bool = False
     bisect: bool = False
+    policy: Policy = Policy()  # noqa: RUF009  # frozen
 
 
 def new_seed() -> int:

@@ -32,14 +32,15 @@ def _figure(bench: str, boots: Sequence[Boot], policy: Policy) -> Figure:
         why = missing[0] if missing else "no boot measured it on every side"
         return Figure(bench, unit, FigureChange.UNKNOWN, base, patched, boots=told, why=why)
     noise = max(_spread((*medians["base"], *medians["control"])), _spread(medians["patched"]))
-    return Figure(bench, unit, _change(base, patched, noise, policy), base, patched, noise, told)
+    return Figure(bench, unit, _change(base, patched, noise, policy.of(bench)), base, patched, noise, told)
 
 
-def _change(base: float, patched: float, noise: float, policy: Policy) -> FigureChange:
+def _change(base: float, patched: float, noise: float, limits: tuple[float, float]) -> FigureChange:
     delta = patched - base
     if abs(delta) <= noise + _EQUAL:
         return FigureChange.SAME
-    if abs(delta) < policy.units - _EQUAL and abs(delta) < policy.share * base - _EQUAL:
+    units, share = limits
+    if abs(delta) < units - _EQUAL and abs(delta) < share * base - _EQUAL:
         return FigureChange.SAME
     return FigureChange.WORSE if delta > 0 else FigureChange.BETTER
 

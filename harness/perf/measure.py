@@ -14,7 +14,7 @@ from harness.perf.blame import Blame
 from harness.perf.boots import Measured, at_once, readings, run_boots, session_of
 from harness.perf.figures import figures_of
 from harness.perf.icount import NAME
-from harness.perf.model import Boot, Performance, Policy
+from harness.perf.model import Boot, Performance
 from harness.perf.where import where_it_went
 from harness.plan import Invocation, Observer
 from harness.store import RunFolder, inputs_digest
@@ -39,7 +39,6 @@ def measure(
     images: Mapping[str, Path],
     run: RunFolder,
     observer: Observer,
-    policy: Policy = Policy(),  # noqa: B008  # frozen
     blamed: Callable[[], Blame] = Blame,
 ) -> Performance:
     """The figures of two kernels. images: by side, `base` and `patched`. Raises UsageError where nothing is measured.
@@ -57,7 +56,7 @@ def measure(
         f"instructions by the guest's own clock under QEMU's TCG; medians of {BATCHES} batches in each of {_BOOTS}"
         f" boots a kernel; the noise floor is base against itself, in {_BOOTS} more boots with other seeds"
     )
-    performance = Performance(NAME, how, figures_of(boots, policy), policy)
+    performance = Performance(NAME, how, figures_of(boots, asked.policy), asked.policy)
     return where_it_went(performance, bench, images, run, observer, blamed)
 
 

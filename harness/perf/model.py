@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
 __all__ = [
     "Attribution",
+    "BenchPolicy",
     "Boot",
     "Figure",
     "FigureChange",
@@ -25,11 +27,31 @@ __all__ = [
 
 
 @dataclass(frozen=True)
+class BenchPolicy:
+    """What holds for the benches whose names match a pattern, in the way of a shell's."""
+
+    name: str
+    units: float
+    share: float
+
+
+@dataclass(frozen=True)
 class Policy:
-    """When a figure above the noise floor counts: by so many units (insns), or by so much of itself."""
+    """When a figure above the noise floor counts: by so many units (insns), or by so much of itself.
+
+    benches: what holds for some of them; the first that matches.
+    """
 
     units: float = 2.0
     share: float = 0.005
+    benches: tuple[BenchPolicy, ...] = ()
+
+    def of(self, bench: str) -> tuple[float, float]:
+        """Units and share that count for one bench."""
+        # Names have brackets, which are no choice of letters here.
+        found = (each for each in self.benches if fnmatchcase(bench, each.name.replace("[", "[[]")))
+        special = next(found, None)
+        return (special.units, special.share) if special else (self.units, self.share)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,74 @@
+"""The user's own settings: $KTRIAL_CONFIG, else `config.toml` in ktrial's folder of the user's configuration.
+
+[perf]
+units = 2        # a figure that differs by less than both is the same
+share = 0.005
+[[perf.bench]]   # the first whose pattern matches a bench's whole name
+name = "drivers/bench_stream.py::*"
+share = 0.02
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from harness.errors import UsageError
+from harness.perf.model import BenchPolicy, Policy
+
+__all__ = ["perf_policy", "settings_file"]
+
+_VARIABLE = "KTRIAL_CONFIG"
+_LIMITS = ("units", "share")
+
+
+def settings_file() -> Path:
+    """Where settings are read from; it need not be there."""
+    given = os.environ.get(_VARIABLE)
+    return Path(given).expanduser() if given else platformdirs.user_config_path("ktrial") / "config.toml"
+
+
+def perf_policy(path: Path | None = None) -> Policy:
+    """When a figure that changed counts. Raises UsageError, which names the file and what in it is wrong."""
+    file = path or settings_file()
+    try:
+        told = tomllib.loads(file.read_text())
+    except FileNotFoundError:
+        if path is None and not os.environ.get(_VARIABLE):
+            return Policy()
+        raise UsageError(f"{file} is not there", hint=f"{_VARIABLE} names the file of settings") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{file}: {error}") from error
+    perf = _table(file, told, {"perf"}, "").get("perf", {})
+    perf = _table(file, perf, {*_LIMITS, "bench"}, "perf.")
+    limits = {"units": Policy().units, "share": Policy().share, **_limits(file, perf, "perf.")}
+    benches = tuple(_bench(file, each, limits) for each in perf.get("bench", ()))
+    return Policy(limits["units"], limits["share"], benches)
+
+
+def _bench(file: Path, told: Any, otherwise: dict[str, float]) -> BenchPolicy:
+    found = _table(file, told, {*_LIMITS, "name"}, "perf.bench.")
+    if not isinstance(found.get("name"), str):
+        raise UsageError(f"{file}: perf.bench: name is missing", hint='name = "drivers/bench_actions.py::*"')
+    limits = otherwise | _limits(file, found, f"perf.bench {found['name']}: ")
+    return BenchPolicy(found["name"], limits["units"], limits["share"])
+
+
+def _table(file: Path, told: Any, known: set[str], where: str) -> dict[str, Any]:
+    if not isinstance(told, dict):
+        raise UsageError(f"{file}: {where.rstrip('.') or 'the file'} is no table")
+    for name in sorted(told.keys() - known):
+        raise UsageError(f"{file}: {where}{name} is no setting", hint=f"there are: {', '.join(sorted(known))}")
+    return told
+
+
+def _limits(file: Path, told: dict[str, Any], where: str) -> dict[str, float]:
+    limits = {name: told[name] for name in _LIMITS if name in told}
+    for name, value in limits.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            raise UsageError(f"{file}: {where}{name} is {value!r}, not a number from 0 up")
+    return {name: float(value) for name, value in limits.items()}
