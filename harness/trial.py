@@ -40,6 +40,7 @@ from harness.kunit import KUNIT
 from harness.machine.accel import AcceleratorChoice, choose_accelerator
 from harness.passes import Bench, run_passes
 from harness.perf.blame import Blame, blame
+from harness.perf.letters import letter_benches
 from harness.perf.measure import has_benches, measure, measure_one
 from harness.perf.model import FigureChange, Performance
 from harness.perf.steps import Values, measured_steps, medians, steps_of
@@ -378,6 +379,10 @@ class Trial:
             return
         assert self.applied is not None
         changed = self.performance.of(FigureChange.WORSE, FigureChange.BETTER)
+        wanted = {figure.bench for figure in changed}
+        if self.invocation.per_patch:
+            wanted |= letter_benches(self.performance)
+        changed = tuple(figure for figure in self.performance.figures if figure.bench in wanted and not figure.why)
         only = tuple(figure.bench for figure in changed)
         known = measured_steps(
             changed,

@@ -1,10 +1,11 @@
 """The tables that series argue with: their shape, cells without a figure, and no change that is noise."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.perf.model import Figure, FigureChange, Performance
+from harness.perf.model import Figure, FigureChange, PatchSteps, Performance
 from harness.report.tables import change_table, jobs_table, lines_of, sizes_table, tables_of
 
 GOLDEN = Path(__file__).parent / "golden" / "perf_tables"
@@ -99,3 +100,16 @@ def test_every_reason_is_told_once():
 
 def test_lines_fit_a_terminal():
     assert all(len(line) <= 80 for table in tables_of(WHOLE) for line in lines_of(table))
+
+
+def test_the_first_table_has_a_row_for_every_patch_that_was_measured():
+    steps = (
+        PatchSteps(action("drop", 0, 0).bench, "insns/packet", ((0, 688.8), (1, 690.8), (2, 691.8)), ()),
+        PatchSteps(action("tx", 0, 0).bench, "insns/packet", ((0, 968.5), (2, 962.5)), ()),
+    )
+    lines = lines_of(tables_of(replace(measured(*WHOLE.figures[:5]), steps=steps))[0])
+    assert [line.split() for line in lines[2:4]] == [
+        ["veth", "(copy),", "base", "->", "patch", "1:", "NA", "[1]", "-0.3%/+2", "NA", "[1]"],
+        ["veth", "(copy),", "base", "->", "patched:", "-0.1%/+1.5", "-0.4%/+3", "+0.6%/-6"],
+    ]
+    assert lines[-1].strip() == "[1] not measured after patch 1"

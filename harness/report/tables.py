@@ -6,19 +6,17 @@ packets a second. A difference that is not above the noise is shown as none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from harness.perf.letters import ACTIONS, BASELINES, XDPSOCK, devices_of
 from harness.perf.model import Figure, Performance
 
 __all__ = ["TextTable", "change_table", "jobs_table", "lines_of", "sizes_table", "tables_of"]
 
-_ACTIONS = "drivers/bench_actions.py::bench_{}[device={},mode=native,size=64]"
-_XDPSOCK = "af_xdp/bench_xdpsock.py::bench_{}[device={},mode={},size={}]"
 _SIZES = (64, 512, 1024, 1500)
 _MODES = (("XDP_SKB", "skb"), ("XDP_DRV", "drv"), ("XDP_DRV_ZC", "zc"))
 _JOBS = (("rxdrop", "rxdrop"), ("txpush", "txonly"), ("l2fwd", "l2fwd"))
-_BASELINES = (("XDP_DROP", "drop"), ("XDP_TX", "tx"))
 # Above what floating point makes of equal readings.
 _EQUAL = 1e-9
 
@@ -35,23 +33,38 @@ class TextTable:
 
 def tables_of(performance: Performance) -> tuple[TextTable, ...]:
     """The three tables, of every device of which there is a figure; none where there is no such figure."""
-    devices = _devices(performance)
-    tables = [change_table([("base -> patched", performance)])] if devices else []
+    devices = devices_of(performance)
+    steps = [*_after_patches(performance), ("base -> patched", performance)]
+    tables = [change_table(steps)] if devices else []
     tables += [sizes_table(performance, device) for device in devices]
     tables += [jobs_table(performance, device) for device in devices]
     return tuple(table for table in tables if table.rows)
+
+
+def _after_patches(performance: Performance) -> Iterator[tuple[str, Performance]]:
+    """The figures after each patch but the last, cumulative, where they were measured."""
+    known = {steps.bench: dict(steps.values) for steps in performance.steps}
+    counts = sorted({count for values in known.values() for count in values})
+    for count in counts[1:-1]:
+        figures = (_at(figure, known.get(figure.bench, {}).get(count), count) for figure in performance.figures)
+        yield f"base -> patch {count}", replace(performance, figures=tuple(figures), steps=())
+
+
+def _at(figure: Figure, value: float | None, count: int) -> Figure:
+    why = figure.why or ("" if value is not None else f"not measured after patch {count}")
+    return replace(figure, patched=value, why=why)
 
 
 def change_table(steps: Sequence[tuple[str, Performance]]) -> TextTable:
     """(a) percent/insns of `xdpsock -r`, XDP_DROP and XDP_TX. steps: what was done, and what it cost, by step."""
     notes: list[str] = []
     rows = []
-    for device in dict.fromkeys(name for _, performance in steps for name in _devices(performance)):
+    for device in dict.fromkeys(name for _, performance in steps for name in devices_of(performance)):
         for label, performance in steps:
             figures = _Figures(performance)
-            mode = "zc" if figures.known(_XDPSOCK.format("rxdrop", device, "zc", 64)) else "drv"
-            names = [_XDPSOCK.format("rxdrop", device, mode, 64)]
-            names += [_ACTIONS.format(name, device) for _, name in _BASELINES]
+            mode = "zc" if figures.known(XDPSOCK.format("rxdrop", device, "zc", 64)) else "drv"
+            names = [XDPSOCK.format("rxdrop", device, mode, 64)]
+            names += [ACTIONS.format(name, device) for _, name in BASELINES]
             if any(figures.known(name) for name in names):
                 told = "zero-copy" if mode == "zc" else "copy"
                 row = [figures.change(name, notes) for name in names]
@@ -64,7 +77,7 @@ def sizes_table(performance: Performance, device: str) -> TextTable:
     """(b) what `xdpsock -t -S -s SIZE` costs, by size."""
     notes: list[str] = []
     figures = _Figures(performance)
-    names = [_XDPSOCK.format("txonly", device, "skb", size) for size in _SIZES]
+    names = [XDPSOCK.format("txonly", device, "skb", size) for size in _SIZES]
     rows: tuple[tuple[str, ...], ...] = ()
     if any(map(figures.known, names)):
         rows = (
@@ -80,10 +93,10 @@ def jobs_table(performance: Performance, device: str) -> TextTable:
     """(c) xdpsock's jobs in every mode, below the cost of XDP_DROP and XDP_TX; base -> patched where they differ."""
     notes: list[str] = []
     figures = _Figures(performance)
-    names = {title: [_XDPSOCK.format(job, device, mode, 64) for _, mode in _MODES] for title, job in _JOBS}
+    names = {title: [XDPSOCK.format(job, device, mode, 64) for _, mode in _MODES] for title, job in _JOBS}
     rows: list[tuple[str, ...]] = []
     if any(figures.known(name) for of_job in names.values() for name in of_job):
-        rows += [(title, figures.both(_ACTIONS.format(name, device), notes)) for title, name in _BASELINES]
+        rows += [(title, figures.both(ACTIONS.format(name, device), notes)) for title, name in BASELINES]
         rows += [("Benchmark", *(title for title, _ in _MODES))]
         rows += [(title, *(figures.both(name, notes) for name in of_job)) for title, of_job in names.items()]
     return TextTable(f"{device}, insns per packet, frames of 64 bytes", (), tuple(rows), tuple(notes))
@@ -99,16 +112,6 @@ def lines_of(table: TextTable) -> tuple[str, ...]:
 def _aligned(row: tuple[str, ...], widths: Sequence[int]) -> str:
     cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=False))]
     return "   ".join(cells).rstrip()
-
-
-def _devices(performance: Performance) -> tuple[str, ...]:
-    """The devices of the benches that the tables are of, in the order of the benches."""
-    ours = ("drivers/bench_actions.py::", "af_xdp/bench_xdpsock.py::")
-    return tuple(dict.fromkeys(_device(each.bench) for each in performance.figures if each.bench.startswith(ours)))
-
-
-def _device(bench: str) -> str:
-    return bench.partition("[device=")[2].partition(",")[0]
 
 
 class _Figures:
