@@ -78,6 +78,13 @@ def test_a_bpf_program_that_nobody_asked_for_is_left_out_where_it_does_not_compi
     assert [program.unbuildable for program in installed.programs] == [""]
 
 
+def test_a_flavour_that_this_tree_or_compiler_does_not_have_says_so(wanted, tmp_path):
+    installed = build_selftests(wanted(commit_tree(tmp_path / "git"), "bpf/test_progs-cpuv9/tail", "bpf/tail_alone"))
+    told = {program.name: program.unbuildable for program in installed.programs}
+    assert "there is no test_progs-cpuv9" in told["test_progs-cpuv9/tail"]
+    assert not told["test_progs/tail_alone"]
+
+
 def test_skeletons_in_folders_of_their_own_are_made_for_those_that_include_them(wanted, tmp_path):
     asks = '#include "libarena/libarena.skel.h"\nvoid test_libarena(void)\n'
     commit = commit_tree(tmp_path / "git", {f"{BPF}/prog_tests/libarena.c": asks})

@@ -75,6 +75,11 @@ def test_an_object_called_after_the_program_that_loads_it_is_that_one_alone(test
     assert tests.of_binary("xdping").programs == {"xdping_kern.c"}
 
 
+def test_the_maps_tests_need_the_programs_of_their_own_folder(tmp_path):
+    folder = write_tree(tmp_path, {f"{BPF}/map_tests/stats.c": '#include "lent.skel.h"\n'}) / BPF
+    assert TestProgs(folder).of_binary("test_maps").programs == {"lent.c"}
+
+
 def names(programs) -> list[str]:
     return [program.id for program in programs]
 

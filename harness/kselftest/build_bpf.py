@@ -142,7 +142,7 @@ class _Build:
         for each in broken:
             stem = each.name.split(".")[0]
             linked = re.search(r"prog_tests/([\w-]+\.c):", each.why) if each.name.startswith(_RUNNER) else None
-            if stem in made or each.name in made or (linked and linked[1] in files):
+            if stem in made or each.name in (*made, *program.targets) or (linked and linked[1] in files):
                 return f"{each.name}: {each.why}"
         return ""
 

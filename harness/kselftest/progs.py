@@ -26,6 +26,7 @@ _LIST = r"^{name}\s*[:+]?=\s*((?:[^\n]*\\\n)*[^\n]*)$"
 # A function that another file may call: it begins a line, and is not static.
 _DEFINED = re.compile(r"^(?!static\b|typedef\b|return\b|else\b)\w[\w\s*]*?\b(\w+)\([^;{}]*\)\s*\{", re.MULTILINE)
 _CALLED = re.compile(r"\b(\w+)\(")
+_MAPS = "test_maps"
 _EXTRAS = ("urandom_read", "liburandom_read.so", "xdp_synproxy", "sign-file", "uprobe_multi")
 
 
@@ -83,8 +84,16 @@ class TestProgs:
         return TestSource("", (), programs, frozenset().union(*(part.skeletons for part in parts)))
 
     def of_binary(self, name: str) -> TestSource:
-        """Another program of the collection, by its name: what its source NAME.c includes."""
-        return self._read(self.folder / f"{name}.c")
+        """Another program of the collection, by its name: what NAME.c includes, and map_tests/ for test_maps."""
+        files = [self.folder / f"{name}.c", *(sorted((self.folder / "map_tests").glob("*.c")) if name == _MAPS else ())]
+        parts = [self._read(file) for file in files]
+        return TestSource(
+            f"{name}.c",
+            (),
+            frozenset().union(*(part.programs for part in parts)),
+            frozenset().union(*(part.skeletons for part in parts)),
+            frozenset().union(*(part.light for part in parts)),
+        )
 
     def with_companions(self, sources: Iterable[TestSource]) -> tuple[TestSource, ...]:
         """The same files and those whose functions they call, and so on."""
