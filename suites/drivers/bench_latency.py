@@ -18,7 +18,8 @@ from bpf.libbpf import Object, find_object
 from laps import Laps
 from meter import BATCHES, Meter
 from net.lane import DEVICES, Kept, Lane, Where, lane_of
-from net.link import ip, wait_for
+from net.link import wait_for
+from net.veth import add_address, remove_address
 from net.wire import payload
 from net.xdp import Mode, attached
 
@@ -49,12 +50,12 @@ def lanes(loaded: Object) -> Iterator[Kept[Lane]]:
     def make(where: Where) -> Iterator[Lane]:
         with lane_of(where.device, loaded, laps) as lane:
             with lane.entered():
-                ip("addr", "add", f"{_HERE}/24", "dev", lane.link.name)
+                add_address(lane.link, _HERE, 24)
             try:
                 yield lane
             finally:
                 with lane.entered():
-                    ip("addr", "del", f"{_HERE}/24", "dev", lane.link.name)
+                    remove_address(lane.link, _HERE, 24)
 
     with contextlib.closing(Kept(make)) as kept:
         yield kept

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import pytest
 from bpf.libbpf import Object, find_object
 from meter import BATCHES, Meter
-from net.link import PATIENCE, Link, ip, veth_pair
+from net.link import PATIENCE, Link, ip
 from net.namespace import Namespace, namespace
+from net.veth import add_address, swift_veth
 from net.xdp import Mode, attached
 from xdp_multibuf.cases import cases
 
@@ -59,12 +60,12 @@ def road() -> Iterator[Road]:
 def _link(number: int, end: Namespace, middle: Namespace, stack: contextlib.ExitStack) -> Link:
     """A veth between the middle (198.18.N.1) and an end (198.18.N.2)."""
     with middle.entered():
-        door, other = stack.enter_context(veth_pair(f"ktdoor{number}", f"ktend{number}"))
-        ip("addr", "add", f"198.18.{number}.1/24", "dev", door.name)
-        end.take(other)
+        door, _ = stack.enter_context(swift_veth(f"ktdoor{number}", f"ktend{number}", into=end))
+        add_address(door, f"198.18.{number}.1", 24)
     with end.entered():
-        ip("addr", "add", f"198.18.{number}.2/24", "dev", other.name)
-        ip("link", "set", other.name, "up")
+        other = Link.named(f"ktend{number}")
+        other.up()
+        add_address(other, f"198.18.{number}.2", 24)
         ip("route", "add", "default", "via", f"198.18.{number}.1")
     return door
 

@@ -12,8 +12,9 @@ from laps import LAP, PACKETS
 from marks import marks
 from meter import Meter
 from net.lane import Lane
-from net.link import Link, veth_pair, wait_for
+from net.link import Link, wait_for
 from net.netlink import NetlinkError
+from net.veth import swift_veth
 from net.wire import ethernet
 from net.xdp import Mode, attach, detach
 
@@ -79,7 +80,7 @@ def course_of(lane: Lane, mode: Mode) -> Iterator[Course]:
     """A course, with its outlet; the caller is in the lane's namespace only while it is made and removed."""
     with contextlib.ExitStack() as stack:
         with lane.entered():
-            outlet, end = stack.enter_context(veth_pair("ktout", "ktend", mtu=lane.mtu))
+            outlet, end = stack.enter_context(swift_veth("ktout", "ktend", mtu=lane.mtu))
             stack.enter_context(lane.drained(end))
             course = Course(lane, mode, outlet)
             stack.callback(course.take_off)

@@ -19,9 +19,10 @@ from laps import Laps
 from net.devices import card_pair
 from net.ethtool import set_gro
 from net.feed import BURST, Packets, live_frames
-from net.link import Link, tuned, veth_pair
+from net.link import Link, tuned
 from net.namespace import Namespace, namespace
 from net.netlink import NetlinkError
+from net.veth import swift_veth
 from net.xdp import Mode, attach, detach
 
 __all__ = ["DEVICES", "JUMBO", "Kept", "Lane", "Where", "lane_of"]
@@ -121,7 +122,7 @@ def _entered(place: Namespace | None) -> contextlib.AbstractContextManager[None]
 @contextlib.contextmanager
 def _ends(device: str, mtu: int) -> Iterator[tuple[Link, Link]]:
     if device == "veth":
-        with veth_pair("ktmeas", "ktfeed", mtu=mtu) as (link, far):
+        with swift_veth("ktmeas", "ktfeed", mtu=mtu) as (link, far):
             # Only with NAPI does a veth take frames that XDP sends: a native program brings it, else GRO does.
             set_gro(link, True)
             yield link, far

@@ -72,10 +72,10 @@ class Netlink:
         self._socket.settimeout(30)
         self._sequence = 0
 
-    def ask(self, kind: int, body: bytes, *, dump: bool = False) -> list[bytes]:
-        """The bodies of the answers to one request. Raises NetlinkError where it is refused."""
+    def ask(self, kind: int, body: bytes, *, dump: bool = False, flags: int = 0) -> list[bytes]:
+        """The bodies of the answers to one request. flags: more of them. Raises NetlinkError where it is refused."""
         self._sequence += 1
-        flags = _REQUEST | (_DUMP if dump else _ACK)
+        flags |= _REQUEST | (_DUMP if dump else _ACK)
         self._socket.send(_HEADER.pack(16 + len(body), kind, flags, self._sequence, 0) + body)
         answers = []
         for answer, answer_flags, data in self._messages():
