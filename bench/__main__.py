@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("build_overhead", "run_overhead", "kill_resume", "false_alarms", "mutation")
+NAMES = ("build_overhead", "run_overhead", "kill_resume", "false_alarms", "mutation", "sensitivity", "figures_spread")
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ from harness.cli_guest import image_of
 from harness.cli_progress import observing
 from harness.errors import ExitCode, MachineLost
 from harness.perf.measure import has_benches, measure
-from harness.perf.model import FigureChange
+from harness.perf.model import FigureChange, Instrument
 from harness.plan import Invocation
 from harness.report.figures import performance_table
 from harness.settings import perf_policy
@@ -28,6 +28,9 @@ def perf(
     suite: Annotated[list[str] | None, typer.Option(help="Suite whose benches to run; may be repeated.")] = None,
     keyword: Annotated[str, typer.Option("-k", help="Only benches that match, as pytest's -k.")] = "",
     quick: Annotated[bool, typer.Option("--quick", help="Only the benches of the quick selection.")] = False,
+    instrument: Annotated[Instrument, typer.Option(help="What reads figures.")] = Instrument.ICOUNT,
+    rounds: Annotated[int, typer.Option(min=3, help="Rounds of four boots, for cycles and wall.")] = 8,
+    accel: Annotated[str, typer.Option(help="auto, kvm or tcg, for cycles and wall.")] = "auto",
     memory: Annotated[int, typer.Option(help="Memory of a guest, MiB.")] = 1024,
     out: Annotated[Path | None, typer.Option(help="Folder for logs and readings.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Print the figures that did not change as well.")] = False,
@@ -42,7 +45,15 @@ def perf(
     suites = tuple(load_suite(name) for name in suite) if suite else tuple(filter(has_benches, find_suites()))
     run = new_run(out, "perf")
     asked = Invocation(
-        series="", cwd=str(Path.cwd()), keyword=keyword, memory_mib=memory, quick=quick, policy=perf_policy()
+        series="",
+        cwd=str(Path.cwd()),
+        keyword=keyword,
+        memory_mib=memory,
+        quick=quick,
+        accelerator=accel,
+        instrument=instrument,
+        rounds=rounds,
+        policy=perf_policy(),
     )
     with run.active(), observing(Console(stderr=True, highlight=False)) as observer:
         performance = measure(asked, suites, images, run, observer)

@@ -13,6 +13,7 @@ from rich.markup import escape
 from harness.cli_progress import observing
 from harness.errors import ExitCode, KtrialError, UsageError
 from harness.outcome import conclude, resume_command
+from harness.perf.model import Instrument
 from harness.plan import Invocation, new_seed
 from harness.record import atomic_write
 from harness.report.json import encode_result
@@ -56,6 +57,8 @@ def run(
     fuzz_seed: Annotated[int, typer.Option(help="What the generated cases follow from; 0: a new seed.")] = 0,
     perf: Annotated[bool, typer.Option("--perf", help="Measure the suites' benches too, on both kernels.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="--perf, with the benches of the quick selection.")] = False,
+    instrument: Annotated[Instrument, typer.Option(help="What reads figures.")] = Instrument.ICOUNT,
+    rounds: Annotated[int, typer.Option(min=3, help="Rounds of four boots, for cycles and wall.")] = 8,
     per_patch: Annotated[
         bool, typer.Option("--per-patch", help="--perf, and the figures that changed after every patch.")
     ] = False,
@@ -112,8 +115,12 @@ def run(
             quick=quick,
             per_patch=per_patch,
             bisect=bisect,
+            instrument=instrument,
+            rounds=rounds,
             policy=perf_policy(),
         )
+        if (per_patch or bisect) and instrument is not Instrument.ICOUNT:
+            raise UsageError(f"--per-patch and --bisect need exact figures, and {instrument} varies")
         if invocation.perf and no_base:
             raise UsageError("--perf compares with the base kernel, and --no-base builds none")
         folder = new_run(out, Path(series).stem if series != "-" else "stdin")

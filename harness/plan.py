@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.build.model import BuildProgress
-from harness.perf.model import Policy
+from harness.perf.model import Instrument, Policy
 
 __all__ = ["Invocation", "Observer", "Silent", "fuzzing", "new_seed"]
 
@@ -22,7 +22,7 @@ class Invocation:
     boot_deadline, test_deadline, session_deadline: seconds; boot and test are those for KVM, and longer without.
     perf: measure the suites' benches as well. quick: those alone that are marked so. per_patch: what a figure that
     changed is after every patch of the series; bisect: after as many as it takes to tell which did it. policy: when
-    a figure counts as changed.
+    a figure counts as changed. instrument: what reads figures. rounds: of boots, for one that varies.
     fuzz_minutes: how long suites that can shall go on with cases of their own. fuzz_seed: what these follow from.
     """
 
@@ -55,6 +55,8 @@ class Invocation:
     quick: bool = False
     per_patch: bool = False
     bisect: bool = False
+    instrument: Instrument = Instrument.ICOUNT
+    rounds: int = 8
     policy: Policy = Policy()  # noqa: RUF009  # frozen
 
 

@@ -8,20 +8,24 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 from bpf.libbpf import Program
 from marks import marks
+from pmu import cycles
 
 BATCHES = 15  # as in harness/perf/measure.py
-_BATCH = 200_000  # ns: shorter than the time between two ticks of a kernel with HZ=1000, so that most batches have none
-_MOST = 1024
+# Length of a batch in ns, and the most runs. Counted batches are shorter than the time between two ticks of a kernel
+# with HZ=1000, so that most have none; timed ones are long, so that a read of the clock is nothing.
+_COUNTED, _TIMED = (200_000, 1024), (5_000_000, 200_000)
+_ICOUNT, _CYCLES, _WALL = "icount", "cycles", "wall"  # as in harness/perf/model.py
 
 
 class Meter:
     """Takes a bench's readings, one for each batch."""
 
-    def __init__(self, item: pytest.Item) -> None:
+    def __init__(self, item: pytest.Item, instrument: str = _ICOUNT) -> None:
         self._item = item
+        self._instrument = instrument
 
     def test_run(self, program: Program, frame: bytes, *, action: int, ctx: bytes | None = None) -> None:
-        """Instructions of one run of a program by BPF_PROG_TEST_RUN, its loop in bpf_test_run() included.
+        """The cost of one run of a program by BPF_PROG_TEST_RUN, its loop in bpf_test_run() included.
 
         action: what the program has to return, in every batch: one that went wrong half way would look cheap.
         """
@@ -32,6 +36,9 @@ class Meter:
             assert run.retval == action, f"{program.name} returned {run.retval}, not {action}"
             return float(run.duration)
 
+        if self._instrument == _CYCLES:
+            self._cycles(batch)
+            return
         marks().packets_enter_at(program.entry())
         self.batches(batch, "insns/packet", clock="ktime_get")
 
@@ -40,27 +47,62 @@ class Meter:
 
         clock: the kernel's function that reads the clock before the first time and after the last, for profiles.
         """
-        once = max(1.0, batch(16))
-        repeat = max(4, min(_MOST, int(_BATCH / once)))
-        batch(repeat)  # what the first batch pays for alone: allocations, page faults
+        self._needs_clock()
+        repeat = self._repeat(batch)
         first = marks().next
         values = []
         for _ in range(BATCHES):
             with marks().segment():
                 values.append(batch(repeat))
         profile = {"first": first, "segments": BATCHES, "clock": clock, "per": repeat}
-        self._item.user_properties.append(("ktrial-figure", {"unit": unit, "values": values, "profile": profile}))
+        self._told(values, unit, profile)
+
+    def _repeat(self, batch: Callable[[int], float]) -> int:
+        """How many runs make a batch, after one that pays for what only the first does: allocations, page faults."""
+        length, most = _COUNTED if self._instrument == _ICOUNT else _TIMED
+        repeat = max(4, min(most, int(length / max(1.0, batch(16)))))
+        batch(repeat)
+        return repeat
+
+    def _cycles(self, batch: Callable[[int], float]) -> None:
+        """Cycles of the kernel, the system call that starts a batch included."""
+        counter = cycles()
+        try:
+            repeat = self._repeat(batch)
+            values = []
+            for _ in range(BATCHES):
+                before = counter.read()
+                batch(repeat)
+                values.append((counter.read() - before) / repeat)
+        finally:
+            counter.close()
+        self._told(values, "cycles/packet")
+
+    def _needs_clock(self) -> None:
+        if self._instrument == _CYCLES:
+            pytest.skip("this bench reads a clock, and no counter of cycles")
+
+    def _told(self, values: Sequence[float], unit: str, profile: Mapping[str, object] | None = None) -> None:
+        if self._instrument == _WALL:
+            unit = unit.replace("insns", "ns", 1)
+        figure = {"unit": unit, "values": list(values), **({"profile": profile} if profile else {})}
+        self._item.user_properties.append(("ktrial-figure", figure))
+
+    def exact(self, value: float, unit: str) -> None:
+        """A figure that one reading settles, for the kernel counts it itself."""
+        self._item.user_properties.append(("ktrial-figure", {"unit": unit, "values": [value]}))
 
     def record(self, values: Sequence[float], unit: str, profile: Mapping[str, object] | None = None) -> None:
         """Readings taken in another way, BATCHES of them. profile: where the plugin finds them, if anywhere."""
+        self._needs_clock()
         assert len(values) == BATCHES, f"{len(values)} readings, not {BATCHES}"
-        figure = {"unit": unit, "values": list(values), **({"profile": profile} if profile else {})}
-        self._item.user_properties.append(("ktrial-figure", figure))
+        self._told(values, unit, profile)
 
 
 @pytest.fixture
 def meter(request: pytest.FixtureRequest) -> Meter:
     """For benches; skips where nothing counts what is measured."""
-    if not os.environ.get("KTRIAL_INSTRUMENT"):
+    instrument = os.environ.get("KTRIAL_INSTRUMENT")
+    if not instrument:
         pytest.skip("no instrument: ktrial perf and ktrial run --perf bring one")
-    return Meter(request.node)
+    return Meter(request.node, instrument)

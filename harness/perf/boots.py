@@ -14,7 +14,8 @@ from harness.machine.model import GuestSpec
 from harness.machine.session import Session, run_sessions
 from harness.passes import Bench
 from harness.perf.icount import counting
-from harness.perf.model import Reading
+from harness.perf.model import Instrument, Reading
+from harness.perf.timed import timing
 from harness.plan import Observer
 from harness.splats import find_splats
 
@@ -47,11 +48,14 @@ def session_of(
     boot: Measured,
     folder: Path,
     *,
+    instrument: Instrument = Instrument.ICOUNT,
     only: tuple[str, ...] | None = None,
     also: Callable[[GuestSpec], GuestSpec] = lambda guest: guest,
 ) -> Session:
     """The benches of a run, or `only` some, in one boot, in their fixed order. also: what else to make of the guest."""
-    guest = replace(counting(bench.guest, boot.seed), image=boot.image, boots=folder / "boots")
+    counts = instrument is Instrument.ICOUNT
+    guest = counting(bench.guest, boot.seed) if counts else timing(bench.guest, instrument)
+    guest = replace(guest, image=boot.image, boots=folder / "boots")
     return Session(
         side=boot.name,
         guest=also(guest),

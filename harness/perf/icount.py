@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.machine.model import Accelerator, GuestSpec
+from harness.perf.model import Instrument
 
-__all__ = ["INSTRUMENT_VARIABLE", "NAME", "counting"]
+__all__ = ["INSTRUMENT_VARIABLE", "counting"]
 
-NAME = "icount"
 INSTRUMENT_VARIABLE = "KTRIAL_INSTRUMENT"
 _MACHINE = (
     # Where the clock starts must not come from the host.
@@ -40,7 +40,7 @@ def counting(guest: GuestSpec, seed: int) -> GuestSpec:
         guest,
         accelerator=Accelerator.TCG,
         cpus=1,
-        env={**guest.env, INSTRUMENT_VARIABLE: NAME},
+        env={**guest.env, INSTRUMENT_VARIABLE: str(Instrument.ICOUNT)},
         qemu_args=(*guest.qemu_args, *arguments),
         deadlines=replace(guest.deadlines, scale=guest.deadlines.scale * _SLOWER),
     )

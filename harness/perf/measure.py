@@ -8,13 +8,14 @@ from pathlib import Path
 
 from harness.bpf_objects import compile_objects
 from harness.errors import UsageError
+from harness.machine.accel import choose_accelerator
 from harness.machine.model import Accelerator
 from harness.passes import Bench
 from harness.perf.blame import Blame
 from harness.perf.boots import Measured, at_once, readings, run_boots, session_of
 from harness.perf.figures import figures_of
-from harness.perf.icount import NAME
-from harness.perf.model import Boot, Performance
+from harness.perf.model import Boot, Instrument, Performance
+from harness.perf.paired import ORDER, paired_figures
 from harness.perf.where import where_it_went
 from harness.plan import Invocation, Observer
 from harness.store import RunFolder, inputs_digest
@@ -50,14 +51,39 @@ def measure(
     if not chosen:
         names = ", ".join(suite.name for suite in suites)
         raise UsageError(f"no bench in {names}", hint="ktrial suites show NAME lists a suite's benches")
+    if asked.instrument is not Instrument.ICOUNT:
+        return _timed(asked, chosen, images, run, observer)
     bench = _bench(asked, chosen, run)
     boots = [boot for some in at_once(_boots(images)) for boot in _measured(bench, some, run, observer)]
     how = (
         f"instructions by the guest's own clock under QEMU's TCG; medians of {BATCHES} batches in each of {_BOOTS}"
         f" boots a kernel; the noise floor is base against itself, in {_BOOTS} more boots with other seeds"
     )
-    performance = Performance(NAME, how, figures_of(boots, asked.policy), asked.policy)
+    performance = Performance(Instrument.ICOUNT, how, figures_of(boots, asked.policy), asked.policy)
     return where_it_went(performance, bench, images, run, observer, blamed)
+
+
+_TIMED_BY = {Instrument.CYCLES: "cycles of the kernel by the guest's PMU", Instrument.WALL: "time by the guest's clock"}
+
+
+def _timed(
+    asked: Invocation, suites: Sequence[Suite], images: Mapping[str, Path], run: RunFolder, observer: Observer
+) -> Performance:
+    """By an instrument that varies: rounds of boots, one after the other, each alone on the machine."""
+    accelerator = choose_accelerator(asked.accelerator, images["base"])
+    observer.stage("machine", f"{accelerator.accelerator}: {accelerator.why}")
+    bench = _bench(asked, suites, run, accelerator.accelerator)
+    boots: list[Boot] = []
+    for number in range(asked.rounds * len(ORDER)):
+        role = ORDER[number % len(ORDER)]
+        boot = Measured(role, number + 1, images[role])
+        boots += _measured(bench, (boot,), run, observer, instrument=asked.instrument)
+    how = (
+        f"{_TIMED_BY[asked.instrument]} under {accelerator.accelerator}; medians of {BATCHES} batches a boot;"
+        f" {asked.rounds} rounds of base, patched, patched, base; 95 % intervals; the noise floor is that of boots of"
+        " one kernel"
+    )
+    return Performance(asked.instrument, how, paired_figures(boots, asked.policy), asked.policy)
 
 
 def measure_one(
@@ -76,7 +102,9 @@ def measure_one(
     return tuple(boot for some in at_once(boots) for boot in _measured(bench, some, run, observer, only))
 
 
-def _bench(asked: Invocation, suites: Sequence[Suite], run: RunFolder) -> Bench:
+def _bench(
+    asked: Invocation, suites: Sequence[Suite], run: RunFolder, accelerator: Accelerator = Accelerator.TCG
+) -> Bench:
     objects = compile_objects(suites, run.path / "bpf", log=run.path / "bpf" / "compile.log")
     bench = Bench.of(asked, Accelerator.TCG, [suite.for_benches for suite in suites], objects)
     return replace(bench, mark=QUICK) if asked.quick else bench
@@ -97,14 +125,19 @@ def _measured(
     run: RunFolder,
     observer: Observer,
     only: tuple[str, ...] | None = None,
+    instrument: Instrument = Instrument.ICOUNT,
 ) -> list[Boot]:
     """Some boots at the same time."""
-    observer.stage("perf", f"{NAME}: {', '.join(each.name for each in boots)}, logs in {run.path / 'perf'}")
-    sessions = [session_of(bench, boot, run.path / "perf" / boot.name, only=only) for boot in boots]
+    observer.stage("perf", f"{instrument}: {', '.join(each.name for each in boots)}, logs in {run.path / 'perf'}")
+    sessions = [
+        session_of(bench, boot, run.path / "perf" / boot.name, instrument=instrument, only=only) for boot in boots
+    ]
 
     def make() -> list[Boot]:
         run_boots(sessions, observer)
         return [Boot(boot.role, boot.seed, readings(each)) for boot, each in zip(boots, sessions, strict=True)]
 
-    inputs = inputs_digest([(boot.name, boot.image) for boot in boots], bench.suites, bench.keyword, bench.mark, only)
+    inputs = inputs_digest(
+        [(boot.name, boot.image) for boot in boots], bench.suites, bench.keyword, bench.mark, only, instrument
+    )
     return run.once(f"perf-{'-'.join(boot.name for boot in boots)}", list[Boot], inputs, make)

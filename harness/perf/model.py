@@ -17,6 +17,7 @@ __all__ = [
     "Figure",
     "FigureChange",
     "FunctionChange",
+    "Instrument",
     "PatchShare",
     "PatchSteps",
     "Performance",
@@ -24,6 +25,14 @@ __all__ = [
     "Reading",
     "Step",
 ]
+
+
+class Instrument(StrEnum):
+    """What reads a figure. An instruction is never called a cycle, nor a nanosecond."""
+
+    ICOUNT = "icount"  # QEMU's TCG counts instructions (harness/perf/icount.py)
+    CYCLES = "cycles"  # the guest's PMU, by perf_event_open(2)
+    WALL = "wall"  # the guest's clock, where it is time
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,8 @@ class Figure:
 
     base, patched: medians over the boots of a side, in `unit`; None where a side gave none. noise: by how much boots of
     one and the same kernel differed, in `unit`. boots: the median of each boot by its role, in order of seeds.
-    why: what a cell that is missing lacks.
+    why: what a cell that is missing lacks. interval: where the difference lies with 95 % confidence, of instruments
+    that vary.
     """
 
     bench: str
@@ -99,6 +109,7 @@ class Figure:
     noise: float = 0.0
     boots: tuple[tuple[str, tuple[float, ...]], ...] = ()
     why: str = ""
+    interval: tuple[float, float] | None = None
 
     @property
     def delta(self) -> float:

@@ -87,7 +87,8 @@ def _cells(figure: Figure) -> Iterator[Text]:
     style = _STYLES.get(figure.change, "")
     yield Text(f"{round(figure.delta, 1):+.6g}" if round(figure.delta, 1) else "0", style)
     yield Text(f"{figure.share:+.1%}", style)
-    yield Text(_number(figure.noise))
+    between = f" ({figure.interval[0]:+.3g} to {figure.interval[1]:+.3g})" if figure.interval else ""
+    yield Text(_number(figure.noise) + between)
 
 
 def _number(value: float | None) -> str:

@@ -76,6 +76,8 @@ def library() -> ctypes.CDLL:
         "bpf_program__flags": (c_uint32, c_void_p),
         "bpf_program__set_flags": (c_int, c_void_p, c_uint32),
         "bpf_program__set_attach_target": (c_int, c_void_p, c_int, c_char_p),
+        "bpf_program__set_log_level": (c_int, c_void_p, c_uint32),
+        "bpf_program__set_log_buf": (c_int, c_void_p, c_char_p, c_size_t),
         "bpf_program__attach": (c_void_p, c_void_p),
         "bpf_link__destroy": (c_int, c_void_p),
         "bpf_map__reuse_fd": (c_int, c_void_p, c_int),
