@@ -130,13 +130,13 @@ def test_the_table_shows_what_changed_and_says_what_does_not_show():
     same = figures_of(boots((7, 7), (7, 7), (7, 7), bench=f"{NAME[:-5]}64]"), POLICY)
     shown = text_of(measured(worse, *same))
     assert shown.startswith("performance  1 worse, 1 same. icount: instructions; medians of 15 batches")
-    assert "get_buff_len[size=9000]" in shown
+    assert "get_buff_len[9000]" in shown
     assert " 100 " in shown
     assert " 131 " in shown
     assert "+31" in shown
     assert "+31.0%" in shown
-    assert "size=64" not in shown
-    assert "size=64" in text_of(measured(worse, *same), every=True)
+    assert "get_buff_len[64]" not in shown
+    assert "get_buff_len[64]" in text_of(measured(worse, *same), every=True)
     assert all(len(line) <= 80 for line in shown.splitlines())
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from harness.perf.model import Figure, FigureChange, Performance
 from harness.report import safe
+from harness.report.benches import short_name
 from harness.report.steps import steps_table
 from harness.report.tables import lines_of, tables_of
 from harness.report.where import where_table
@@ -68,13 +69,12 @@ def _tables(figures: Sequence[Figure]) -> Iterator[RenderableType]:
     """The figures, file by file."""
     for (file, unit), group in groupby(figures, lambda each: (each.bench.rpartition("::")[0], each.unit)):
         yield Text("  ") + safe.text(f"{file}, {unit}" if unit else file)
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False, padding=(0, 1))
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
         table.add_column("    bench", overflow="fold", ratio=1)
         for title, width in _COLUMNS:
             table.add_column(title, justify="right", no_wrap=True, min_width=width)
         for figure in group:
-            name = figure.bench.removeprefix(f"{file}::").removeprefix("bench_")
-            table.add_row(Text("    ") + safe.text(name), *_cells(figure))
+            table.add_row(Text("    ") + safe.text(short_name(figure.bench)), *_cells(figure))
         yield table
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from harness.perf.model import PatchSteps, Performance, Step
 from harness.report import safe
+from harness.report.benches import short_name
 
 __all__ = ["steps_table"]
 
@@ -50,13 +51,12 @@ def _line(first: int, last: int, found: Sequence[tuple[Step, str]]) -> str:
 
 
 def _table(figures: Sequence[PatchSteps], measured: Sequence[int]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
     table.add_column("bench", overflow="fold", ratio=1)
     for count in measured:
         table.add_column(f"patch {count}" if count else "base", justify="right", no_wrap=True)
     for figure in figures:
         values = dict(figure.values)
-        name = figure.bench.rpartition("::")[2].removeprefix("bench_")
         cells = (f"{values[count]:.10g}" if count in values else "-" for count in measured)
-        table.add_row(safe.text(name), *cells)
+        table.add_row(safe.text(short_name(figure.bench)), *cells)
     return table

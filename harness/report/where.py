@@ -11,6 +11,7 @@ from rich.text import Text
 
 from harness.perf.model import Attribution, FunctionChange, Performance
 from harness.report import safe
+from harness.report.benches import short_name
 
 __all__ = ["where_table"]
 
@@ -53,7 +54,7 @@ def _alike(attributions: Sequence[Attribution]) -> list[list[Attribution]]:
 
 
 def _benches(group: Sequence[Attribution]) -> str:
-    names = [each.bench.rpartition("::")[2].removeprefix("bench_") for each in group]
+    names = [short_name(each.bench) for each in group]
     more = f" and {len(names) - _BENCHES} more" if len(names) > _BENCHES else ""
     return f"in {', '.join(names[:_BENCHES])}{more}"
 
