@@ -88,9 +88,9 @@ class Meter:
         figure = {"unit": unit, "values": list(values), **({"profile": profile} if profile else {})}
         self._item.user_properties.append(("ktrial-figure", figure))
 
-    def exact(self, value: float, unit: str) -> None:
-        """A figure that one reading settles, for the kernel counts it itself."""
-        self._item.user_properties.append(("ktrial-figure", {"unit": unit, "values": [value]}))
+    def exact(self, value: float, unit: str, scope: str = "") -> None:
+        """A figure that one reading settles, for the kernel counts it itself. scope: of how much."""
+        self._item.user_properties.append(("ktrial-figure", {"unit": unit, "values": [value], "scope": scope}))
 
     def record(self, values: Sequence[float], unit: str, profile: Mapping[str, object] | None = None) -> None:
         """Readings taken in another way, BATCHES of them. profile: where the plugin finds them, if anywhere."""

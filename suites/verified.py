@@ -31,14 +31,14 @@ def objects_of(suite: str) -> pytest.MarkDecorator:
 
 def record_verified(meter: Meter, source: str, unit: str) -> None:
     """The sum over an object's programs, each loaded alone; those that this kernel refuses, or that need a target of
-    their own, are left out, and the unit tells how many count: kernels that take different ones are not compared.
+    their own, are left out, and the scope tells how many count: kernels that take different ones are not compared.
     """
     path = find_object(*source.split("/"))
     found = [counts for name in _programs(path) if (counts := _verified(path, name))]
     if not found:
         pytest.skip(f"this kernel loads no program of {source} by itself")
     total = sum(counts[_UNITS.index(unit)] for counts in found)
-    meter.exact(total, f"{unit}, {len(found)} programs")
+    meter.exact(total, unit, f"{len(found)} programs")
 
 
 def _programs(path: Path) -> Iterator[bytes]:

@@ -25,6 +25,21 @@ def test_what_the_series_changes_shows_and_nothing_else(measured):
     assert found["bench_adjust_tail_and_back[size=9000]"]["change"] in ("worse", "better"), found
 
 
+def test_the_difference_is_told_by_function_and_by_patch(measured):
+    performance = measured.result["performance"]
+    assert not performance.get("nowhere"), performance
+    told = {each["bench"].rpartition("::")[2]: each for each in performance["attributions"]}
+    found = told["bench_adjust_tail_and_back[size=9000]"]
+    assert not found.get("failure"), found
+    (changed,) = (figure for name, figure in figures(measured).items() if name.startswith("bench_adjust_tail"))
+    # A mean over a batch is rounded down in the figure, and not in the profile.
+    assert abs(found["delta"] - (changed["patched"] - changed["base"])) < 2, found
+    functions = {each["name"]: each for each in found["functions"]}
+    assert "bpf_xdp_adjust_tail" in functions, found
+    assert {share["number"] for each in functions.values() for share in each["patches"]} == {1}
+    assert abs(found["rest"]) < 1, found
+
+
 def test_a_kernel_does_not_differ_from_itself(measured):
     for figure in figures(measured).values():
         assert figure["noise"] <= 2, figure

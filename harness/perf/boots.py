@@ -95,7 +95,8 @@ def _reading(event: dict[str, Any]) -> Reading:
     figure = event.get("figure")
     if event["outcome"] != "passed" or not figure:
         return Reading(event["test"], failure=event["reason"] or event["outcome"])
-    return Reading(event["test"], figure["unit"], tuple(figure["values"]))
+    clock = figure.get("profile", {}).get("clock", "")
+    return Reading(event["test"], figure["unit"], tuple(figure["values"]), scope=figure.get("scope", ""), clock=clock)
 
 
 def _end(session: Session) -> str:

@@ -28,9 +28,9 @@ def _figure(bench: str, boots: Sequence[Boot], policy: Policy) -> Figure:
     told = tuple((role, values) for role, values in medians.items() if values)
     base = median(medians["base"]) if medians["base"] else None
     patched = median(medians["patched"]) if medians["patched"] else None
-    units = {each.unit for readings in found.values() for each in readings if each.values}
-    if len(units) > 1:
-        missing.append(f"the kernels do not measure the same: {' / '.join(sorted(units))}")
+    scopes = {each.scope for readings in found.values() for each in readings if each.values}
+    if len(scopes) > 1:
+        missing.append(f"the kernels do not measure the same: {' / '.join(sorted(scopes))}")
     if missing or base is None or patched is None or not medians["control"]:
         why = missing[0] if missing else "no boot measured it on every side"
         return Figure(bench, unit, FigureChange.UNKNOWN, base, patched, boots=told, why=why)

@@ -60,7 +60,8 @@ def measure(
         f" boots a kernel; the noise floor is base against itself, in {_BOOTS} more boots with other seeds"
     )
     performance = Performance(Instrument.ICOUNT, how, figures_of(boots, asked.policy), asked.policy)
-    return where_it_went(performance, bench, images, run, observer, blamed)
+    clocked = {reading.bench for boot in boots for reading in boot.readings if reading.clock}
+    return where_it_went(performance, clocked, bench, images, run, observer, blamed)
 
 
 _TIMED_BY = {Instrument.CYCLES: "cycles of the kernel by the guest's PMU", Instrument.WALL: "time by the guest's clock"}

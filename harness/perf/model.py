@@ -65,12 +65,17 @@ class Policy:
 
 @dataclass(frozen=True)
 class Reading:
-    """One bench in one boot. values: one for each batch, in `unit`. failure: why there are none, or ""."""
+    """One bench in one boot. values: one for each batch, in `unit`. failure: why there are none, or "".
+
+    scope: of how much; what has another scope is not compared. clock: the kernel's function that the bench measures
+    by, "" where there is none and so no profile."""
 
     bench: str
     unit: str = ""
     values: tuple[float, ...] = ()
     failure: str = ""
+    scope: str = ""
+    clock: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -46,14 +46,19 @@ class _Side:
 
 def where_it_went(
     performance: Performance,
+    clocked: Collection[str],
     bench: Bench,
     images: Mapping[str, Path],
     run: RunFolder,
     observer: Observer,
     blamed: Callable[[], Blame],
 ) -> Performance:
-    """The same, with the functions that each changed figure went to, or with the reason why that is not known."""
-    changed = tuple(each.bench for each in performance.of(FigureChange.WORSE, FigureChange.BETTER))
+    """The same, with the functions that each changed figure went to, or with the reason why that is not known.
+
+    clocked: the benches that a clock measures; what the verifier did, say, is no path of a packet.
+    """
+    figures = performance.of(FigureChange.WORSE, FigureChange.BETTER)
+    changed = tuple(each.bench for each in figures if each.bench in clocked)
     if not changed:
         return performance
     maps = {side: find_system_map(image) for side, image in images.items()}

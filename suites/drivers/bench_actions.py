@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from af_xdp.xsk import HEADROOM, Bind, Umem, Xsk
 from bpf.libbpf import Object, find_object
-from drivers.course import Course, Received, course_of, cpu_entry
+from drivers.course import WARM, Course, Received, course_of, cpu_entry
 from laps import PACKETS, Laps
 from meter import Meter
 from net.lane import DEVICES, JUMBO, Kept, Where, lane_of
@@ -99,7 +99,8 @@ def bench_redirect_cpu(meter: Meter, course: Course, size: int):
 @on_courses
 def bench_redirect_socket(meter: Meter, course: Course, size: int):
     """XDP_REDIRECT into an AF_XDP socket in copy mode, that nobody waits at."""
-    chunks = PACKETS * -(-size // (_CHUNK - HEADROOM))
+    buffers = -(-size // (_CHUNK - HEADROOM))
+    chunks = (WARM + PACKETS) * buffers  # each is used once
     ring = 1 << (chunks - 1).bit_length()
     with Xsk() as xsk:
         xsk.register(Umem(chunks=chunks, chunk_size=_CHUNK))
@@ -107,7 +108,7 @@ def bench_redirect_socket(meter: Meter, course: Course, size: int):
         _bind(xsk, course, Bind.COPY | (Bind.USE_SG if size == JUMBO else 0))
         xsk.give(range(0, chunks * _CHUNK, _CHUNK))
         course.lane.loaded.map("sockets").update(0, xsk.socket.fileno())
-        course.measure(meter, "to_socket", size, Received(xsk))
+        course.measure(meter, "to_socket", size, Received(xsk, buffers))
 
 
 def _bind(xsk: Xsk, course: Course, flags: int) -> None:

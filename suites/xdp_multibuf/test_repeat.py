@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import re
 import time
 from collections.abc import Callable
 
@@ -48,13 +49,16 @@ def test_repetitions_shrink_down_to_the_header(machine: Machine, limits: Limits)
 
 
 def _free_pages() -> int:
-    """Free pages of the guest, those on per-CPU lists apart. MemFree, in pages."""
-    descriptor = os.open("/proc/vmstat", os.O_RDONLY)
+    """Free pages of the guest, with those on the lists of its processors.
+
+    A list may hold hundreds and gives them back only seconds later (refresh_cpu_vm_stats): they would hide a leak.
+    """
+    descriptor = os.open("/proc/zoneinfo", os.O_RDONLY)
     try:
-        text = os.read(descriptor, 1 << 16)
+        text = b"".join(iter(lambda: os.read(descriptor, 1 << 16), b""))
     finally:
         os.close(descriptor)
-    return int(text.split(b"nr_free_pages ")[1].split()[0])
+    return sum(map(int, re.findall(rb"^ *(?:pages free|count:) +(\d+)$", text, re.MULTILINE)))
 
 
 def pages_lost(action: Callable[[], object], runs: int, *, at_most: float, warm_up: int = 20) -> float:
