@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.machine.journal import read_boots, read_journal
-from harness.machine.model import GuestSpec
+from harness.machine.model import BootEnd, GuestSpec
 from harness.machine.session import Session, run_sessions
 from harness.passes import Bench
 from harness.perf.icount import counting
@@ -69,8 +69,12 @@ def session_of(
     )
 
 
-def run_boots(sessions: Sequence[Session], observer: Observer) -> None:
-    """Run them at the same time, telling what goes on."""
+def run_boots(sessions: Sequence[Session], observer: Observer) -> list[Session]:
+    """Run them at the same time, telling what goes on; gives those whose readings count.
+
+    A session whose guest our machine lost is run once more, from its beginning: benches that come after others read
+    what they do behind them.
+    """
 
     def listen(side: str, event: dict[str, Any]) -> None:
         count = str(len(event.get("tests", ())))
@@ -78,6 +82,16 @@ def run_boots(sessions: Sequence[Session], observer: Observer) -> None:
         observer.testing(side, event["event"], event.get("test", ""), outcome)
 
     run_sessions(sessions, find_splats, listen)
+    again = {each.side: replace(each, folder=each.folder / "again") for each in sessions if _was_lost(each)}
+    if again:
+        observer.stage("perf", f"once more, for our machine lost their guests: {', '.join(again)}")
+        run_sessions(list(again.values()), find_splats, listen)
+    return [again.get(each.side, each) for each in sessions]
+
+
+def _was_lost(session: Session) -> bool:
+    boots = read_boots(session.boots)
+    return not boots or any(boot.end in (BootEnd.LOST, BootEnd.BOOT_TIMEOUT) for boot in boots)
 
 
 def readings(session: Session) -> tuple[Reading, ...]:

@@ -135,8 +135,8 @@ def _measured(
     ]
 
     def make() -> list[Boot]:
-        run_boots(sessions, observer)
-        return [Boot(boot.role, boot.seed, readings(each)) for boot, each in zip(boots, sessions, strict=True)]
+        done = run_boots(sessions, observer)
+        return [Boot(boot.role, boot.seed, readings(each)) for boot, each in zip(boots, done, strict=True)]
 
     inputs = inputs_digest(
         [(boot.name, boot.image) for boot in boots], bench.suites, bench.keyword, bench.mark, only, instrument

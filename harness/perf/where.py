@@ -90,11 +90,11 @@ def _attributed(
         names = ", ".join(boot.name for boot in some)
         observer.stage("perf", f"{names}: where {len(changed)} figures went, logs in {run.path / 'profile'}")
         sessions = [_session(bench, boot, sides[boot.role].symbols, changed, run.path / "profile") for boot in some]
-        run_boots(sessions, observer)
-        for boot, session in zip(some, sessions, strict=True):
+        done = run_boots(sessions, observer)
+        for boot, session in zip(some, done, strict=True):
             profiles[boot.role].append(_profiles(session, sides[boot.role].symbols))
-    done = {side: replace(each, boots=tuple(profiles[side])) for side, each in sides.items()}
-    return [attribute(name, done["base"].kernel(name), done["patched"].kernel(name), blamed) for name in changed]
+    whole = {side: replace(each, boots=tuple(profiles[side])) for side, each in sides.items()}
+    return [attribute(name, whole["base"].kernel(name), whole["patched"].kernel(name), blamed) for name in changed]
 
 
 def _boots(sides: Mapping[str, _Side]) -> Iterator[Measured]:
