@@ -91,4 +91,16 @@ def bench_adjust_head_and_back(meter: Meter, programs: Programs, limits: Limits,
 @cases("size", ["64", "1500", "9000"])
 def bench_adjust_meta_and_back(meter: Meter, programs: Programs, limits: Limits, size: str):
     """bpf_xdp_adjust_meta: eight bytes of metadata, and none again."""
-    programs.run(meter, "meta", limits.size(size))
+    programs.run(meter, "meta", limits.size(size), by=8)
+
+
+@cases("by", ["2", "64", "128", "200"])
+def bench_adjust_head_by(meter: Meter, programs: Programs, by: str):
+    """bpf_xdp_adjust_head: so many bytes more, and less again: whether it costs by the byte."""
+    programs.run(meter, "head", 64, by=int(by))
+
+
+@cases("by", ["4", "16", "32"])
+def bench_adjust_meta_by(meter: Meter, programs: Programs, by: str):
+    """bpf_xdp_adjust_meta: so many bytes of metadata, and none again."""
+    programs.run(meter, "meta", 64, by=int(by))

@@ -74,7 +74,9 @@ int head(struct xdp_md *ctx)
 SEC("xdp.frags")
 int meta(struct xdp_md *ctx)
 {
-	if (bpf_xdp_adjust_meta(ctx, -8) || bpf_xdp_adjust_meta(ctx, 8))
+	struct order *o = order();
+
+	if (!o || bpf_xdp_adjust_meta(ctx, -o->by) || bpf_xdp_adjust_meta(ctx, o->by))
 		return XDP_ABORTED;
 	return XDP_DROP;
 }
