@@ -5,7 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("build_overhead", "run_overhead", "kill_resume", "false_alarms", "mutation", "sensitivity", "figures_spread")
+NAMES = (
+    "build_overhead",
+    "run_overhead",
+    "kill_resume",
+    "false_alarms",
+    "mutation",
+    "sensitivity",
+    "figures_spread",
+    "profile_overhead",
+)
 
 
 def main() -> int:

@@ -1,0 +1,81 @@
+"""What the profile plugin costs: boots of one kernel with and without it, in pairs (wall-clock).
+
+    python -m bench.profile_overhead [--pairs 3] [-k EXPRESSION]
+
+Both boots run the quick selection of benches under icount, one after the other. Prints each pair's ratio, their median
+and their range, and whether the plugin changed what the benches read: it must not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from bench.kernels import base_image
+from harness.bpf_objects import compile_objects
+from harness.machine.model import Accelerator
+from harness.passes import Bench
+from harness.perf.boots import Measured, readings, run_boots, session_of
+from harness.perf.measure import QUICK, has_benches
+from harness.perf.profile import profiling
+from harness.perf.symbols import Symbols, find_system_map
+from harness.plan import Invocation, Silent
+from harness.store import RunFolder, new_run
+from harness.suites import find_suites
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("-k", dest="keyword", default="")
+    options = parser.parse_args()
+    image = base_image()
+    ratios: list[float] = []
+    differ = 0
+    with tempfile.TemporaryDirectory(prefix="profile-overhead-", dir=image.parents[2]) as folder:
+        os.environ["KTRIAL_RUNS"] = folder
+        run = new_run(None, "profile-overhead")
+        bench = _bench(run, options.keyword)
+        for number in range(options.pairs):
+            # In turns, for the host may warm up.
+            plain, under = [_once(bench, image, run, number, with_plugin=each) for each in (False, True)]
+            ratios.append(under[0] / plain[0])
+            differ += sum(figure != under[1].get(name) for name, figure in plain[1].items())
+            print(f"plain {plain[0]:5.1f} s, with the plugin {under[0]:5.1f} s, ratio {ratios[-1]:.3f}", flush=True)
+    print(f"median ratio {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}), load {os.getloadavg()[0]:.1f}")
+    print(f"{differ} readings differ from those without it")
+    return 1 if differ else 0
+
+
+def _bench(run: RunFolder, keyword: str) -> Bench:
+    suites = tuple(filter(has_benches, find_suites()))
+    objects = compile_objects(suites, run.path / "bpf")
+    asked = Invocation("", str(Path.cwd()), keyword=keyword)
+    return replace(Bench.of(asked, Accelerator.TCG, suites, objects), mark=QUICK)
+
+
+def _once(
+    bench: Bench, image: Path, run: RunFolder, number: int, *, with_plugin: bool
+) -> tuple[float, dict[str, float]]:
+    """Seconds of one boot, and the median of every bench."""
+    system_map = find_system_map(image)
+    assert system_map is not None, f"no System.map beside {image}"
+    folder = run.path / f"{'profile' if with_plugin else 'plain'}-{number}"
+    boot = Measured("boot", 1, image)
+    also = partial(profiling, symbols=Symbols(system_map), tools=run.path / "plugin")
+    session = session_of(bench, boot, folder, also=also) if with_plugin else session_of(bench, boot, folder)
+    began = time.monotonic()
+    (done,) = run_boots([session], Silent())
+    seconds = time.monotonic() - began
+    return seconds, {each.bench: median(each.values) for each in readings(done) if each.values}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
