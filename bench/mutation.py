@@ -31,7 +31,7 @@ from bench.mutants import (
     suites_digest,
     try_mutant,
 )
-from bench.selftest_mutants import selftests_digest, try_selftests, yardstick
+from bench.selftest_mutants import selftests_digest, try_selftests
 from harness import record
 from harness.places import cache_dir
 from harness.store import new_run, remove_run
@@ -75,8 +75,7 @@ def _all(mutants: Sequence[Mutant], state: State, place: Path, *, selftests: boo
         for mutant in todo:
             run = new_run(None, f"mutant-{mutant.name}")
             if selftests:
-                known = yardstick(todo, run, digest, place.with_suffix(".base.json"))
-                found = try_selftests(mutant, known, run)
+                found = try_selftests(mutant, run, digest, place.with_suffix(".base.json"))
             else:
                 found = try_mutant(mutant, state, run, digest)
             remove_run(run)

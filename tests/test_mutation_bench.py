@@ -71,31 +71,29 @@ PROGRAMS = (
 )
 
 
-def yardstick(**outcomes):
-    """By the program's last word: what it gave on the unmodified kernel."""
-    results = tuple(
-        TestResult(f"kselftest/test_kselftest.py::test[{each.id}]", outcomes[word])
-        for each in PROGRAMS
-        for word in outcomes
-        if word in each.name
-    )
+def yardstick(**seconds):
     installed = Installed(Path("/nowhere"), PROGRAMS, Path("/nowhere"))
-    return Yardstick("digest", "6.12", Path("/nowhere"), installed, SideResults("base", results, (), 1.0, True))
+    base = SideResults("base", (), (), 1.0, True)
+    return Yardstick("digest", "6.12", Path("/nowhere"), installed, base, seconds=seconds)
+
+
+def names(programs):
+    return [each.name for each in programs]
 
 
 def test_a_mutants_files_pick_the_selftests_by_name_or_by_the_file_they_are_in():
-    known = yardstick(veth=Outcome.PASSED, metadata=Outcome.PASSED)
-    assert [each.name for each in known.picked(find_mutants(["veth-head-moves-one-way"]))] == [
-        "test_progs/xdp_veth_redirect",
-        "test_progs/xdp_metadata",
-        "veth.sh",
-    ]
-    assert [each.name for each in known.picked(find_mutants(["virtio-keeps-redirect-target"]))] == [
-        "ping.py@virtio_net"
-    ]
+    veth, virtio = find_mutants(["veth-head-moves-one-way"])[0], find_mutants(["virtio-keeps-redirect-target"])[0]
+    assert names(yardstick().picked(veth)) == ["test_progs/xdp_veth_redirect", "test_progs/xdp_metadata", "veth.sh"]
+    assert names(yardstick().picked(virtio)) == ["ping.py@virtio_net"]
 
 
-def test_a_selftest_that_does_not_run_on_base_is_not_run_on_a_mutant():
-    known = yardstick(veth=Outcome.PASSED, metadata=Outcome.SKIPPED)
+def test_what_takes_long_is_run_last():
     (mutant,) = find_mutants(["veth-head-moves-one-way"])
-    assert [each.name for each in known.programs(mutant)] == ["test_progs/xdp_veth_redirect", "veth.sh"]
+    known = yardstick()
+    assert [names(phase) for phase in known.phases(mutant)] == [
+        ["test_progs/xdp_veth_redirect", "test_progs/xdp_metadata"],
+        ["veth.sh"],
+    ]
+    item = "kselftest/test_kselftest.py::test[net:veth.sh]"
+    timed = known.timed(SideResults("patched", (TestResult(item, Outcome.PASSED, seconds=1.0),), (), 1.0, True))
+    assert len(timed.phases(mutant)) == 1
