@@ -63,7 +63,8 @@ def run(
         bool, typer.Option("--per-patch", help="--perf, and the figures that changed after every patch.")
     ] = False,
     bisect: Annotated[
-        bool, typer.Option("--bisect", help="--perf, and the patch that changed a figure, by halving the series.")
+        bool,
+        typer.Option("--bisect", help="Find the patch that broke a test, or changed a figure, by halving the series."),
     ] = False,
     resume: Annotated[str | None, typer.Option(help="Go on with a run: its id, folder, or `last`.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for this run.")] = None,
@@ -111,7 +112,7 @@ def run(
             json=json,
             fuzz_minutes=fuzz,
             fuzz_seed=fuzz_seed or new_seed(),
-            perf=perf or quick or per_patch or bisect,
+            perf=perf or quick or per_patch,
             quick=quick,
             per_patch=per_patch,
             bisect=bisect,

@@ -14,7 +14,7 @@ from enum import StrEnum
 from harness.results import LEFT_REASON, Left, Outcome, SideResults, Splat, TestResult
 from harness.splats import SPLAT_REASON, is_timely, same_splat
 
-__all__ = ["BootChange", "Change", "Comparison", "LogChange", "TestChange", "compare", "suspects"]
+__all__ = ["BootChange", "BrokenBy", "Change", "Comparison", "LogChange", "TestChange", "compare", "suspects"]
 
 
 class Change(StrEnum):
@@ -78,6 +78,19 @@ class LogChange:
     splat: Splat
     where: tuple[str, ...]
     blamed: bool
+
+
+@dataclass(frozen=True)
+class BrokenBy:
+    """Tests that one patch broke: `first` == `last`; or one of several, where no kernel between them could be had.
+
+    subject: of the last one.
+    """
+
+    first: int
+    last: int
+    subject: str
+    tests: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ def conclude(trial: Trial, error: KtrialError | None) -> RunResult:
         comparison=trial.comparison,
         proofs=trial.proofs,
         performance=trial.performance,
+        broken_by=trial.broken_by,
         reproduce="\n".join(
             filter(None, (repro.commands(reproduction) if reproduction else "", _measure_again(trial)))
         ),
@@ -83,6 +84,7 @@ def _verdict(trial: Trial, error: KtrialError | None) -> Verdict:
             uncompiled=len(trial.coverage.left),
             proofs=trial.proofs,
             performance=trial.performance,
+            broken_by=trial.broken_by,
         )
     return identical_verdict([gap.file for gap in trial.coverage.left])
 

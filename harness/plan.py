@@ -21,8 +21,8 @@ class Invocation:
     reruns: how often a test that differs is repeated on both sides before anybody is blamed.
     boot_deadline, test_deadline, session_deadline: seconds; boot and test are those for KVM, and longer without.
     perf: measure the suites' benches as well. quick: those alone that are marked so. per_patch: what a figure that
-    changed is after every patch of the series; bisect: after as many as it takes to tell which did it. policy: when
-    a figure counts as changed. instrument: what reads figures. rounds: of boots, for one that varies.
+    changed is after every patch of the series. bisect: look for the patch that broke a test, or changed a figure.
+    policy: when a figure counts as changed. instrument: what reads figures. rounds: of boots, for one that varies.
     fuzz_minutes: how long suites that can shall go on with cases of their own. fuzz_seed: what these follow from.
     """
 

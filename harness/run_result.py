@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from harness.build.model import Diagnostic
-from harness.compare import Comparison
+from harness.compare import BrokenBy, Comparison
 from harness.coverage import Uncompiled
 from harness.kselftest.proof import Proof
 from harness.perf.model import Performance
@@ -171,4 +171,5 @@ class RunResult:
     reproduce: str = ""
     proofs: tuple[Proof, ...] = ()
     performance: Performance | None = None
+    broken_by: tuple[BrokenBy, ...] = ()
     extra: dict[str, str] = field(default_factory=dict)

@@ -6,6 +6,7 @@ A stage that is recorded there is not done again, so a run that was killed goes 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,8 +27,9 @@ from harness.build import (
 from harness.build.model import Diagnostic
 from harness.build.store import build_key, entry, reading, ready
 from harness.choice import choose
-from harness.compare import BootChange, Comparison, compare
+from harness.compare import BootChange, BrokenBy, Comparison, compare
 from harness.coverage import Coverage, as_text, cover, uncompiled
+from harness.culprits import Along
 from harness.errors import KtrialError, MachineLost, UsageError
 from harness.kconfig import Fragment, ResolvedConfig, enable, merge, resolve
 from harness.kconfig.configure import ALLNOCONFIG
@@ -40,10 +42,8 @@ from harness.kunit import KUNIT
 from harness.machine.accel import AcceleratorChoice, choose_accelerator
 from harness.passes import Bench, run_passes
 from harness.perf.blame import Blame, blame
-from harness.perf.letters import letter_benches
-from harness.perf.measure import has_benches, measure, measure_one
-from harness.perf.model import FigureChange, Performance
-from harness.perf.steps import Values, measured_steps, medians, steps_of
+from harness.perf.measure import has_benches, measure
+from harness.perf.model import Performance
 from harness.places import cache_dir
 from harness.plan import Invocation, Observer, Silent
 from harness.record import atomic_write
@@ -105,6 +105,7 @@ class Trial:
     selftests: Selftests | None = None
     proofs: tuple[Proof, ...] = ()
     performance: Performance | None = None
+    broken_by: tuple[BrokenBy, ...] = ()
 
     def go(self) -> None:
         """Do all of it. Raises KtrialError where something stops it; the fields then tell how far it came."""
@@ -119,7 +120,7 @@ class Trial:
             self._build_selftests(hold)
             self._test()
             self._measure()
-            self._by_patch(hold)
+            self._find_patches(hold)
 
     def _read(self) -> None:
         asked = self.invocation
@@ -373,39 +374,18 @@ class Trial:
         suites = tuple(chosen.suite for chosen in self.picked)
         self.performance = measure(self.invocation, suites, images, self.run, self.observer, blamed=self._changed_lines)
 
-    def _by_patch(self, hold: contextlib.ExitStack) -> None:
-        """Which patch changed a figure, where that was asked."""
-        if self.performance is None or not (self.invocation.per_patch or self.invocation.bisect):
+    def _find_patches(self, hold: contextlib.ExitStack) -> None:
+        """Which patch broke a test or changed a figure, where that was asked."""
+        asked = self.invocation
+        if not (asked.per_patch or asked.bisect) or self.applied is None or self.comparison is None:
             return
-        assert self.applied is not None
-        changed = self.performance.of(FigureChange.WORSE, FigureChange.BETTER)
-        wanted = {figure.bench for figure in changed}
-        if self.invocation.per_patch:
-            wanted |= letter_benches(self.performance)
-        changed = tuple(figure for figure in self.performance.figures if figure.bench in wanted and not figure.why)
-        only = tuple(figure.bench for figure in changed)
-        known = measured_steps(
-            changed,
-            len(self.applied.patches),
-            lambda count: self._cost_after(count, only, hold),
-            every=self.invocation.per_patch,
-        )
-        self.performance = replace(self.performance, steps=steps_of(changed, known))
-
-    def _cost_after(self, count: int, only: tuple[str, ...], hold: contextlib.ExitStack) -> Values:
-        """What some benches come to after the first `count` patches; {} where there is no such kernel."""
-        assert self.applied is not None
-        name = _label(self.applied.patches[count - 1], len(self.applied.patches))
-        self.observer.stage("perf", f"building the kernel after {name}")
-        try:
-            kernel = self._kernel_after(count, hold)
-        except SeriesBuildError as error:
-            self.observer.stage("perf", f"after {name} there is no kernel: {error.summary}")
-            return {}
         suites = tuple(chosen.suite for chosen in self.picked)
-        role = f"patch-{count}"
-        boots = measure_one(self.invocation, suites, kernel.image, self.run, self.observer, role=role, only=only)
-        return medians(boots)
+        after = functools.partial(self._kernel_after, hold=hold)
+        along = Along(asked, self.run, self.observer, self.applied, suites, after)
+        if asked.bisect and self.comparison.blamed and self.comparison.boot is BootChange.BOOTS:
+            self.broken_by = along.broken(self.comparison, self.bench(suites))
+        if self.performance is not None:
+            self.performance = replace(self.performance, steps=along.costs(self.performance))
 
     def _kernel_after(self, count: int, hold: contextlib.ExitStack) -> Kernel:
         """The kernel with the first patches of the series, from the cache or built from base's objects."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.compare import BootChange, Change, Comparison, LogChange, TestChange
+from harness.compare import BootChange, BrokenBy, Change, Comparison, LogChange, TestChange
 from harness.errors import ExitCode, KtrialError
 from harness.kselftest.proof import Proof, proof_words
 from harness.perf.model import Performance
@@ -82,18 +82,30 @@ def decide(
     uncompiled: int = 0,
     proofs: Sequence[Proof] = (),
     performance: Performance | None = None,
+    broken_by: Sequence[BrokenBy] = (),
 ) -> Verdict:
     """The verdict on a run whose kernels were booted.
 
     new_warnings: of the compiler; told, never blamed. uncompiled: touched files that the configuration leaves out.
     proofs: what the series' own selftests show; told too. performance: a figure that got worse is a regression.
+    broken_by: the patches that broke tests, where they were looked for.
     """
     verdict = _booted(comparison) or (_compared(comparison) if comparison.compared else _alone(comparison))
+    if broken_by:
+        culprits = "; ".join(f"{len(each.tests)} by {_patches(each)}" for each in broken_by)
+        verdict = _verdict(verdict.exit_code, verdict.kind, f"{verdict.line}; {culprits}")
     verdict = _measured(verdict, performance) if performance else verdict
     told = [_count(new_warnings, "new compiler warning")] if new_warnings else []
     told += [f"{_count(uncompiled, 'touched file')} not compiled"] if uncompiled else []
     told += [f"its own selftests: {proof_words(proofs)}"] if proofs else []
     return _verdict(verdict.exit_code, verdict.kind, "; ".join((verdict.line, *told))) if told else verdict
+
+
+def _patches(broken: BrokenBy) -> str:
+    numbers = (
+        f"patch {broken.last}" if broken.first == broken.last else f"one of patches {broken.first} to {broken.last}"
+    )
+    return f"{numbers} ({broken.subject})"
 
 
 def _measured(verdict: Verdict, performance: Performance) -> Verdict:

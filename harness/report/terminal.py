@@ -71,6 +71,7 @@ def render(result: RunResult, console: Console, *, verbosity: Verbosity = Verbos
         _changes(result.comparison, console, verbosity)
         _failures(result, result.comparison, console, verbosity)
         _kernel_log(result.comparison, console, verbosity)
+    _culprits(result, console)
     _proofs(result.proofs, console, verbosity)
     if result.performance:
         console.print(performance_table(result.performance, every=verbosity is Verbosity.VERBOSE))
@@ -85,6 +86,17 @@ def _verdict(result: RunResult) -> Text:
     good = result.verdict.exit_code is ExitCode.NO_REGRESSION
     bad = result.verdict.exit_code is ExitCode.REGRESSION
     return safe.text(result.verdict.line, "bold green" if good else "bold red" if bad else "bold yellow")
+
+
+def _culprits(result: RunResult, console: Console) -> None:
+    """Which patch broke which tests, where that was looked for."""
+    for each in result.broken_by:
+        which = f"patch {each.last}" if each.first == each.last else f"one of patches {each.first} to {each.last}"
+        told = f"{which} ({each.subject}): {len(each.tests)} tests, {each.tests[0]}"
+        more = f" and {len(each.tests) - 1} more" if len(each.tests) > 1 else ""
+        console.print(Text("broken by  ", "bold") + safe.text(told + more))
+    if result.broken_by:
+        console.print()
 
 
 def _quiet(result: RunResult, console: Console) -> None:
