@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.bpf_objects import place
@@ -41,21 +41,23 @@ def build_tools(suites: Iterable[Suite], out: Path, *, cache: Path | None = None
     return out
 
 
-def build_tool(name: str, out: Path, *, cache: Path | None = None, log: Path | None = None) -> Path:
-    """Put one tool at `out`/NAME, and give that; everything else as build_tools() does it."""
+def build_tool(
+    name: str, out: Path, *, variables: Sequence[str] = (), cache: Path | None = None, log: Path | None = None
+) -> Path:
+    """Put one tool at `out`/NAME, and give that; everything else as build_tools() does it. variables: for make."""
     source = vm_dir() / name
     if not (source / "Makefile").is_file():
         raise UsageError(f"a suite names the tool {name!r}, and there is none in {vm_dir()}")
-    kept = (cache or cache_dir() / "tools") / _digest(source) / name
+    kept = (cache or cache_dir() / "tools") / _digest(source, variables) / name
     if not kept.is_file():
-        _build(source, kept, log)
+        _build(source, kept, variables, log)
     place(kept, out / name)
     return out / name
 
 
-def _digest(source: Path) -> str:
-    """Of the source's files, the headers it includes and the compilers."""
-    digest = hashlib.sha256()
+def _digest(source: Path, variables: Sequence[str]) -> str:
+    """Of the source's files, the headers it includes, the compilers and make's variables."""
+    digest = hashlib.sha256("\0".join(variables).encode())
     headers = (Path("/usr/include") / name for name in _HEADERS)
     for file in (*sorted(path for path in source.iterdir() if path.suffix in _SOURCES), source / "Makefile", *headers):
         digest.update(f"{file.name}\0".encode())
@@ -66,12 +68,20 @@ def _digest(source: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def _build(source: Path, kept: Path, log: Path | None) -> None:
+def _build(source: Path, kept: Path, variables: Sequence[str], log: Path | None) -> None:
     """Run make in a jail and put the program in the cache, whole or not at all."""
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".build-", dir=kept.parent) as scratch:
         jail = Jail(read_only=((source, _SOURCE_DIR),), read_write=((Path(scratch), _OUTPUT_DIR),))
-        argv = ("make", "--silent", "--file", str(_SOURCE_DIR / "Makefile"), f"SRC={_SOURCE_DIR}", source.name)
+        argv = (
+            "make",
+            "--silent",
+            "--file",
+            str(_SOURCE_DIR / "Makefile"),
+            f"SRC={_SOURCE_DIR}",
+            *variables,
+            source.name,
+        )
         try:
             run(Command(argv, cwd=_OUTPUT_DIR, deadline=_DEADLINE, jail=jail, log=log))
         except CommandFailed as error:

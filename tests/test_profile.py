@@ -5,9 +5,10 @@ import struct
 import pytest
 
 from harness.errors import MachineLost, UsageError
+from harness.native_tools import build_tool
 from harness.perf.attribution import Kernel, attribute
 from harness.perf.blame import Blame, blame
-from harness.perf.profile import FunctionCost, Profile, read_profiles
+from harness.perf.profile import FunctionCost, Profile, plugin_api, read_profiles
 from harness.perf.symbols import JIT, Symbols, canonical, find_system_map
 from harness.perf.trace import read_trace, samples
 from harness.tree.model import Applied, AppliedPatch, Base, BaseReason
@@ -170,6 +171,25 @@ def test_what_does_not_add_up_is_told_and_not_used(tmp_path, symbols, trace, tol
 def test_a_trace_that_is_cut_short_is_no_profile(tmp_path, symbols):
     with pytest.raises(MachineLost, match="cut short"):
         profile_of(tmp_path, one_batch(), figure(10.0), symbols, whole=False)
+
+
+@pytest.mark.parametrize(
+    ("version", "api"),
+    [
+        ("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)", 1),
+        ("QEMU emulator version 8.2.2", 1),
+        ("QEMU emulator version 9.0.2", 2),
+        ("QEMU emulator version 9.1.0", 3),
+        ("QEMU emulator version 10.0.7 (Debian 1:10.0.7+ds-0+deb13u1)", 3),
+    ],
+)
+def test_the_plugin_is_built_for_the_qemu_that_is_there(version, api):
+    assert plugin_api(version) == api
+
+
+@pytest.mark.parametrize("api", [1, 2, 3])
+def test_the_plugin_compiles_for_every_interface(tmp_path, api):
+    assert build_tool("profile", tmp_path, variables=(f"PLUGIN_API={api}",), cache=tmp_path / "cache").is_file()
 
 
 def kernel(*boots, has=lambda name: True, frames=dict, at=()):

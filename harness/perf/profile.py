@@ -5,12 +5,14 @@ QEMU's plugin (vm/profile) counts while the guest's clock counts too, in one boo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from harness.command import Command, run
 from harness.errors import MachineLost
 from harness.machine.model import GuestSpec
 from harness.native_tools import build_tool
@@ -59,7 +61,8 @@ class Profile:
 
 def profiling(guest: GuestSpec, symbols: Symbols, tools: Path) -> GuestSpec:
     """A guest whose QEMU has the plugin. tools: a folder the plugin is put in. Raises ToolchainError, MachineLost."""
-    plugin = build_tool(_TOOL, tools)
+    version = run(Command(("qemu-system-x86_64", "--version"), deadline=10)).text
+    plugin = build_tool(_TOOL, tools, variables=(f"PLUGIN_API={plugin_api(version)}",))
     clocks = [symbols.address(name) for name in CLOCKS]
     if None in clocks:
         missing = CLOCKS[clocks.index(None)]
@@ -71,6 +74,17 @@ def profiling(guest: GuestSpec, symbols: Symbols, tools: Path) -> GuestSpec:
         readable=(*guest.readable, tools),
         qemu_args=(*guest.qemu_args, "-plugin", ",".join(options)),
     )
+
+
+def plugin_api(version: str) -> int:
+    """The version of the plugins' interface that a QEMU takes (include/qemu/qemu-plugin.h lists what changed).
+
+    version: as `qemu-system-x86_64 --version` tells it. QEMU 9.0 dropped all before 2; 3 came with 9.1, and is the last
+    that changed what vm/profile uses.
+    """
+    found = re.search(r"version (\d+)\.(\d+)", version)
+    numbers = (int(found[1]), int(found[2])) if found else (0, 0)
+    return 3 if numbers >= (9, 1) else 2 if numbers >= (9, 0) else 1
 
 
 def read_profiles(boots: Path, figures: Mapping[str, dict[str, Any]], symbols: Symbols) -> tuple[Profile, ...]:
