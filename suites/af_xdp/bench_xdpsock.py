@@ -15,7 +15,7 @@ from af_xdp.xdpsock import Refused, Xdpsock, started
 from bpf.libbpf import Object, find_object
 from laps import LAP, Laps
 from meter import BATCHES, Meter
-from net.lane import DEVICES, Kept, Lane, Where, lane_of
+from net.lane import DEVICES, Kept, Lane, Where, lane_of, loaded_alone
 from net.wire import ethernet
 
 MODES = {"skb": ("-S",), "drv": ("-N", "-c"), "zc": ("-N", "-z")}
@@ -37,7 +37,7 @@ def _cases(*sizes: int) -> pytest.MarkDecorator:
 
 @pytest.fixture(scope="module")
 def loaded() -> Iterator[Object]:
-    with Object(find_object("af_xdp", "bench")) as programs:
+    with loaded_alone(find_object("af_xdp", "bench")) as programs:
         yield programs
 
 

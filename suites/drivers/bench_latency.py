@@ -17,7 +17,7 @@ import pytest
 from bpf.libbpf import Object, find_object
 from laps import Laps
 from meter import BATCHES, Meter
-from net.lane import DEVICES, Kept, Lane, Where, lane_of
+from net.lane import DEVICES, Kept, Lane, Where, lane_of, loaded_alone
 from net.link import wait_for
 from net.veth import add_address, remove_address
 from net.wire import payload
@@ -38,7 +38,7 @@ def _cases() -> Iterator[object]:
 
 @pytest.fixture(scope="module")
 def loaded() -> Iterator[Object]:
-    with Object(find_object("drivers", "bench_latency")) as programs:
+    with loaded_alone(find_object("drivers", "bench_latency")) as programs:
         yield programs
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pytest
 from bpf.libbpf import Object, find_object
 from meter import BATCHES, Meter
+from net.lane import loaded_alone
 from net.link import PATIENCE, Link, ip
 from net.namespace import Namespace, namespace
 from net.veth import add_address, swift_veth
@@ -40,7 +41,7 @@ class Road:
 
 @pytest.fixture(scope="module")
 def loaded() -> Iterator[Object]:
-    with Object(find_object("drivers", "bench")) as programs:
+    with loaded_alone(find_object("drivers", "bench")) as programs:
         yield programs
 
 

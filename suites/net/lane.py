@@ -8,8 +8,10 @@ program at the far end: a bench whose frames get lost on the way fails.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import pytest
@@ -18,18 +20,19 @@ from laps import Laps
 
 from net.devices import card_pair
 from net.ethtool import set_gro
-from net.feed import BURST, Packets, live_frames
+from net.feed import BURST, live_frames, packets
 from net.link import Link, tuned
 from net.namespace import Namespace, namespace
 from net.netlink import NetlinkError
 from net.veth import swift_veth
 from net.xdp import Mode, attach, detach
 
-__all__ = ["DEVICES", "JUMBO", "Kept", "Lane", "Where", "lane_of"]
+__all__ = ["DEVICES", "JUMBO", "Kept", "Lane", "Where", "lane_of", "loaded_alone"]
 
 DEVICES = ("veth", "virtio_net", "vmxnet3")
 JUMBO = 9000
 _MTU = 1500
+_SETTLED = 0.5  # seconds, of the guest's clock
 _PAGE_HOLDS = 3000  # bytes of a live frame at least, whatever the kernel's structures beside it take
 
 
@@ -82,8 +85,7 @@ class Lane:
     def feed(self, frame: bytes, count: int, *, burst: int = BURST) -> None:
         """Frames for the device, so many at a time. They have left the far end when this returns."""
         if len(frame) > _PAGE_HOLDS:
-            with Packets(self.far, frame) as packets:
-                packets.send(count)
+            packets(self.far, frame, count)
         else:
             live_frames(self.loaded.program("inject"), self.far, frame, count, burst=burst)
 
@@ -94,6 +96,18 @@ class Lane:
     def drained(self, link: Link) -> contextlib.AbstractContextManager[None]:
         """A program on a link that drops what comes in, and counts it. Skips where the driver refuses it."""
         return _drained(link, self.loaded, f"{self.device} at MTU {self.mtu}")
+
+
+@contextlib.contextmanager
+def loaded_alone(path: Path) -> Iterator[Object]:
+    """An object, loaded when the programs of the module before are gone.
+
+    They are freed in the background (bpf_prog_free_deferred); and where ours then lie decides how deep the dispatcher
+    searches for each (kernel/bpf/dispatcher.c): two instructions a packet.
+    """
+    time.sleep(_SETTLED)
+    with Object(path) as programs:
+        yield programs
 
 
 @contextlib.contextmanager
