@@ -81,7 +81,7 @@ def read_trace(path: Path, symbols: Symbols) -> dict[int, Segment]:
         )
     try:
         return {segment.number: segment for segment in _segments(data, symbols)}
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, KeyError) as error:
         raise MachineLost(f"{path} is cut short", detail=str(error)) from error
 
 

@@ -29,6 +29,7 @@
 #define LINES (1u << 18) /* slots of the table of lines; a line that finds no slot counts again */
 #define PROBES 16
 #define MAX_CLOCKS 8
+#define MOST (1ull << 30) /* bytes of a trace: a guest that marks for ever shall not fill the host's disk */
 
 enum nop {
 	NOP_STOP,
@@ -56,7 +57,8 @@ struct line {
 PLUGIN_EXPORT int qemu_plugin_version = PLUGIN_API;
 
 static FILE *out;
-static bool armed, with_lines;
+static uint64_t written;
+static bool armed, with_lines, full;
 static uint64_t entry; /* of the program that every packet runs once */
 static uint64_t packet; /* number of the packet, over all marks */
 static uint32_t packets, marks, blocks;
@@ -73,6 +75,7 @@ static void put(const void *from, size_t size)
 		fprintf(stderr, "profile: cannot write: %s\n", strerror(errno));
 		abort();
 	}
+	written += size;
 }
 
 static void put_u8(uint8_t value) { put(&value, sizeof(value)); }
@@ -101,6 +104,10 @@ static void mark(enum mark_kind kind, uint32_t value)
 {
 	size_t i;
 
+	if (written > MOST)
+		full = true; /* without its end, the trace is one that was cut short */
+	if (full)
+		return;
 	for (i = 0; i < n_counted; i++)
 		if (!counted[i]->id)
 			write_block(counted[i]);
@@ -267,8 +274,10 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 
 static void on_exit_of_qemu(qemu_plugin_id_t id, void *data)
 {
-	put_u8('E');
-	put_u32(marks);
+	if (!full) {
+		put_u8('E');
+		put_u32(marks);
+	}
 	fclose(out);
 }
 
