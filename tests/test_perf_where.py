@@ -41,7 +41,7 @@ def test_benches_with_the_same_difference_are_told_once():
 
 def test_what_no_function_accounts_for_is_told():
     lines = shown(Attribution("a::bench_b", 12.0, (GROWN,), rest=8.0))
-    assert lines[-1] == "+8 in other functions, or below their noise"
+    assert lines[-1] == "+8 others each less than half an instruction, or below its noise"
 
 
 def test_a_profile_that_does_not_add_up_is_told_and_its_numbers_are_not():

@@ -69,9 +69,8 @@ def _functions(attribution: Attribution) -> Table:
         table.add_row(f"      {_number(change.delta)}", safe.text(change.name), safe.text("; ".join(_remarks(change))))
     shown = sum(change.delta for change in rows[:_FUNCTIONS])
     if abs(attribution.delta - shown) >= _SMALL:
-        table.add_row(
-            f"      {_number(attribution.delta - shown)}", Text("in other functions, or below their noise", "dim"), ""
-        )
+        small = Text("each less than half an instruction, or below its noise")
+        table.add_row(f"      {_number(attribution.delta - shown)}", Text("others"), small)
     return table
 
 
