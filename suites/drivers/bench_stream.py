@@ -24,8 +24,8 @@ from xdp_multibuf.cases import cases
 
 _KIB = 1024
 _CHUNK = 64 * _KIB
-_BATCH = 256 * _KIB
-_WARM = 1024 * _KIB  # the congestion window has its size by then
+_BATCH = 512 * _KIB
+_WARM = 4096 * _KIB  # buffers and the congestion window have their size by then
 _PORT = 9
 
 
