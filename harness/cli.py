@@ -19,6 +19,7 @@ from harness.cli_config import app as config
 from harness.cli_doctor import doctor
 from harness.cli_guest import boot, shell, test
 from harness.cli_perf import perf
+from harness.cli_report import report
 from harness.cli_run import run
 from harness.cli_runs import app as runs
 from harness.cli_suites import app as suites
@@ -54,6 +55,7 @@ app.command()(test)
 app.command()(boot)
 app.command()(shell)
 app.command()(perf)
+app.command()(report)
 app.add_typer(config, name="config")
 app.add_typer(suites, name="suites")
 app.add_typer(runs, name="runs")
