@@ -108,6 +108,7 @@ def _series(trial: Trial) -> SeriesInfo | None:
         tags=series.tags,
         message_ids=series.message_ids,
         remarks=series.remarks,
+        envelope=series.envelope,
     )
 
 

@@ -15,6 +15,7 @@ from harness.coverage import Uncompiled
 from harness.kselftest.proof import Proof
 from harness.perf.model import Performance
 from harness.results import SideResults
+from harness.series.model import Envelope
 from harness.verdict import Failure, Verdict
 
 __all__ = [
@@ -45,7 +46,10 @@ class PatchInfo:
 
 @dataclass(frozen=True)
 class SeriesInfo:
-    """The series on trial. source: what the user named. message_ids: of the cover first, then of the patches."""
+    """The series on trial. source: what the user named. message_ids: of the cover first, then of the patches.
+
+    envelope: of the message that a mail about the run answers.
+    """
 
     source: str
     title: str
@@ -55,6 +59,7 @@ class SeriesInfo:
     tags: tuple[str, ...] = ()
     message_ids: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    envelope: Envelope | None = None
 
 
 @dataclass(frozen=True)

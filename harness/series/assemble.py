@@ -68,6 +68,7 @@ def assemble(choice: Choice, source: str, *, anonymous: bool = False) -> Series:
         base_commit=said.base_commit,
         prerequisite_patch_ids=said.prerequisite_patch_ids,
         change_id=said.change_id,
+        envelope=letters[0].mail.envelope,
         remarks=(*choice.remarks, *odd, *_remarks(reads, anonymous)),
     )
 

@@ -21,6 +21,7 @@ from harness.errors import SeriesError
 from harness.series import mailbox
 from harness.series.diffscan import holds_diff
 from harness.series.mailbox import Origin, Piece
+from harness.series.model import Envelope
 
 __all__ = ["Mail", "Trouble", "clean_author", "decode_header", "decode_piece", "to_text"]
 
@@ -28,6 +29,10 @@ _MALFORMED = (ValueError, LookupError, TypeError, AttributeError, email.errors.M
 _PATCH_FILE = re.compile(r"\.(?:patch|diff|txt|eml|mbox)\Z", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
 _LONGEST_HEADER = 20_000
+_IDENTIFIER = re.compile(r"<[^<>\s]+>")
+_REFERENCES = 50  # the last of them: a thread is found by any
+_PEOPLE = 200
+_MACHINES = ("auto-submitted", "precedence", "list-id", "x-mailing-list", "x-loop")
 _IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
 
 
@@ -48,7 +53,7 @@ class Mail:
     body: the text part or parts that count, lines ended by LF. body_line: the source's line of the body's first line, 0
     where lines cannot be counted (a transfer encoding, several parts). charset: as declared, lower case, "" for none.
     flowed: sent as format=flowed (RFC 3676), which may wrap and stuff a diff's lines. carrier: only the envelope of
-    attached messages, which are messages of their own.
+    attached messages, which are messages of their own. envelope: its headers for who answers it; None without an id.
     """
 
     origin: Origin
@@ -64,6 +69,7 @@ class Mail:
     flowed: bool = False
     trouble: Trouble | None = None
     carrier: bool = False
+    envelope: Envelope | None = None
 
     def __str__(self) -> str:
         return (
@@ -158,7 +164,49 @@ def _mail(message: email.message.Message, parts: _Parts, origin: Origin, body: b
         charset=_charset(text),
         flowed=str(_parameter(text, "format")).lower() == "flowed",
         trouble=_trouble(parts, body),
+        envelope=_envelope(message),
     )
+
+
+def _envelope(message: email.message.Message) -> Envelope | None:
+    identifier = _identifier(_header(message, "message-id"))
+    if not identifier:
+        return None
+    answered = _header(message, "references") or _header(message, "in-reply-to")
+    references = _IDENTIFIER.findall(_CONTROL.sub(" ", answered))
+    return Envelope(
+        identifier,
+        subject=decode_header(_header(message, "subject")),
+        sender=clean_author(_header(message, "from")),
+        reply_to=_people(message, "reply-to"),
+        to=_people(message, "to"),
+        cc=_people(message, "cc"),
+        references=tuple(references[-_REFERENCES:]),
+        automatic=_automatic(message),
+    )
+
+
+def _people(message: email.message.Message, name: str) -> tuple[str, ...]:
+    """The people in every header of a name, each once."""
+    values = [" ".join(str(value).split()) for key, value in message.raw_items() if key.lower() == name]
+    try:
+        found = email.utils.getaddresses(values)
+    except _MALFORMED:
+        return ()
+    people = (clean_author(f"{name} <{address}>") if name else decode_header(address) for name, address in found)
+    return tuple(dict.fromkeys(person for person in people if "@" in person))[:_PEOPLE]
+
+
+def _automatic(message: email.message.Message) -> str:
+    """The header by which a machine's message can be told (RFC 3834, 5), or "". A list marks all its mail as bulk."""
+    told = {name: decode_header(_header(message, name)).lower() for name in _MACHINES}
+    if told["auto-submitted"] not in ("", "no"):
+        return f"Auto-Submitted: {told['auto-submitted'][:80]}"
+    if told["precedence"] in ("bulk", "junk", "auto_reply") and not (told["list-id"] or told["x-mailing-list"]):
+        return f"Precedence: {told['precedence']}"
+    if _header(message, "return-path").strip() == "<>":
+        return "Return-Path: <>"
+    return f"X-Loop: {told['x-loop'][:80]}" if told["x-loop"] else ""
 
 
 def _trouble(parts: _Parts, body: bytes) -> Trouble | None:

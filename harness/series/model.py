@@ -4,7 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Cover", "Patch", "Reply", "Series"]
+__all__ = ["Cover", "Envelope", "Patch", "Reply", "Series"]
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """The headers of a message that whoever answers it goes by.
+
+    subject: as sent, with its brackets. sender, reply_to, to, cc: `Name <address>`, or an address alone.
+    references: the messages that it answers itself, the oldest first. automatic: the header that says that a machine
+    sent it (RFC 3834), or "".
+    """
+
+    message_id: str
+    subject: str = ""
+    sender: str = ""
+    reply_to: tuple[str, ...] = ()
+    to: tuple[str, ...] = ()
+    cc: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    automatic: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +80,7 @@ class Series:
     title: the cover's subject, or the only patch's. version: 1 where no vN is given.
     tags: the other words of the prefix (`bpf-next`, `RFC`); tree_tag: the one that names a tree, or "".
     change_id: b4's name of the series over all its revisions, or "".
+    envelope: of the message that a reply to the series answers: the cover, or the first patch; None where it has no id.
     commits: for a git range, the commit ids of the patches, in order; else empty.
     remarks: what a reader should know ("patch 3 is v5's, the rest v3's"), one sentence each.
     """
@@ -79,6 +99,7 @@ class Series:
     commits: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     change_id: str = ""
+    envelope: Envelope | None = None
 
     @property
     def touched(self) -> tuple[str, ...]:
