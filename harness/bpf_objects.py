@@ -18,7 +18,7 @@ from harness.errors import ToolchainError
 from harness.places import cache_dir, suites_dir
 from harness.suites import Suite
 
-__all__ = ["BPF_DIR_VARIABLE", "compile_objects", "place"]
+__all__ = ["BPF_DIR_VARIABLE", "clang_version", "compile_objects", "place"]
 
 BPF_DIR_VARIABLE = "KTRIAL_BPF_DIR"
 # -mcpu=v3: 32-bit arithmetic and jumps, known to every kernel that has multi-buffer XDP (5.18).
@@ -107,6 +107,11 @@ def _architecture() -> tuple[str, ...]:
     return tuple(
         word for folder in sorted(Path("/usr/include").glob("*-linux-gnu")) for word in ("-idirafter", str(folder))
     )
+
+
+def clang_version() -> str:
+    """The first line of what clang says of itself; "" where there is none."""
+    return _compiler().partition("\n")[0] if shutil.which("clang") else ""
 
 
 def place(kept: Path, path: Path) -> None:

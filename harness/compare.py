@@ -8,7 +8,7 @@ base has too is not the series' doing. docs/verdicts.md says the same to a maint
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from harness.results import LEFT_REASON, Left, Outcome, SideResults, Splat, TestResult
@@ -143,6 +143,11 @@ class _Attempts:
         return bool(self.results) and all(result.outcome is Outcome.SKIPPED for result in self.results)
 
     @property
+    def ordinary(self) -> _Attempts:
+        """Without the attempts that only a memory of flaking asked for."""
+        return _Attempts(tuple(result for result in self.results if not result.extra))
+
+    @property
     def worst(self) -> TestResult | None:
         """The attempt to show: the most harmful, the first of several."""
         return max(self.results, key=lambda result: _HARM.index(result.outcome), default=None)
@@ -172,7 +177,7 @@ def compare(base: SideResults | None, patched: SideResults) -> Comparison:
     judge = _Judge(known, _fatal(base), _left(base)) if base else _Judge()
     order = [*patched_tests, *(test for test in base_tests if test not in patched_tests)]
     tests = tuple(
-        _compare_test(test, base_tests.get(test, _NONE), patched_tests.get(test, _NONE), judge)
+        _judged(test, base_tests.get(test, _NONE), patched_tests.get(test, _NONE), judge)
         if base
         else _alone(test, patched_tests[test])
         for test in order
@@ -211,6 +216,27 @@ class _Judge:
         if result.outcome is Outcome.CRASHED:
             return any(same_splat(splat, fatal) for splat in result.splats[-1:] for fatal in self.fatal)
         return result.outcome is Outcome.FAILED and result.reason.startswith((SPLAT_REASON, LEFT_REASON))
+
+
+def _judged(test: str, base: _Attempts, patched: _Attempts, judge: _Judge) -> TestChange:
+    """The test by all its attempts. Extra ones can take a blame away only by passing, and only where nothing worse than
+    before shows in them: what was known of a test hides no crash, no new splat and no failure that stays."""
+    whole = _compare_test(test, base, patched, judge)
+    if patched.ordinary == patched and base.ordinary == base:
+        return whole
+    ordinary = _compare_test(test, base.ordinary, patched.ordinary, judge)
+    if whole.blamed or not ordinary.blamed or _cleared(patched, judge):
+        return whole
+    return replace(ordinary, base_outcomes=base.outcomes, patched_outcomes=patched.outcomes)
+
+
+def _cleared(patched: _Attempts, judge: _Judge) -> bool:
+    before = {result.outcome for result in patched.ordinary.results}
+    extra = [result for result in patched.results if result.extra]
+    passed = any(result.outcome is Outcome.PASSED for result in extra)
+    worse = any(result.outcome.bad and result.outcome not in before for result in extra)
+    crashed = any(result.outcome is Outcome.CRASHED for result in patched.results)
+    return passed and not worse and not crashed and not judge.new(patched.results)
 
 
 def _compare_test(test: str, base: _Attempts, patched: _Attempts, judge: _Judge) -> TestChange:

@@ -10,15 +10,19 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from harness import __version__, repro
-from harness.bpf_objects import BPF_DIR_VARIABLE
+from harness import repro
+from harness.bpf_objects import BPF_DIR_VARIABLE, clang_version
 from harness.build.model import Kernel
 from harness.command import Command, run
 from harness.compare import Comparison
 from harness.errors import KtrialError
+from harness.flakiness import remarkable
+from harness.kconfig.fragment import fragment_digest
+from harness.memory import remember_run
+from harness.perf.measure import seeds_of
 from harness.perf.model import FigureChange
 from harness.places import suites_dir
-from harness.plan import fuzzing
+from harness.plan import chosen_options, fuzzing
 from harness.record import atomic_write
 from harness.report.json import write_result
 from harness.run_result import (
@@ -32,7 +36,9 @@ from harness.run_result import (
     SuiteInfo,
     TreeInfo,
 )
-from harness.suites import Suite
+from harness.series.diffscan import diff_digest
+from harness.suites import Suite, suite_digest
+from harness.surroundings import load, look_around
 from harness.trial import Trial
 from harness.verdict import Verdict, decide, failed_verdict, failure_of, identical_verdict
 
@@ -40,7 +46,7 @@ __all__ = ["conclude"]
 
 
 def conclude(trial: Trial, error: KtrialError | None) -> RunResult:
-    """The trial's result, written to its folder with the script that reproduces the first regression."""
+    """The trial's result: written to its folder, with a script that reproduces the first regression, and remembered."""
     reproduction = _reproduction(trial)
     if reproduction is not None:
         atomic_write(trial.run.reproduce, repro.script(reproduction).encode())
@@ -58,7 +64,9 @@ def conclude(trial: Trial, error: KtrialError | None) -> RunResult:
         kernels=tuple(_kernel(kernel) for kernel in (trial.base_kernel, trial.patched_kernel) if kernel),
         new_warnings=trial.warnings,
         identical=trial.identity is not None and trial.identity.same,
-        suites=tuple(SuiteInfo(chosen.suite.name, chosen.why) for chosen in trial.picked),
+        suites=tuple(
+            SuiteInfo(chosen.suite.name, chosen.why, suite_digest(chosen.suite.directory)) for chosen in trial.picked
+        ),
         uncompiled=trial.coverage.left,
         base=trial.results[0] if trial.results else None,
         patched=trial.results[1] if trial.results else None,
@@ -66,11 +74,14 @@ def conclude(trial: Trial, error: KtrialError | None) -> RunResult:
         proofs=trial.proofs,
         performance=trial.performance,
         broken_by=trial.broken_by,
+        asked=chosen_options(trial.invocation),
+        known_flaky=remarkable(trial.comparison, trial.known_flaky) if trial.comparison else (),
         reproduce="\n".join(
             filter(None, (repro.commands(reproduction) if reproduction else "", _measure_again(trial)))
         ),
     )
     write_result(trial.run.result, result)
+    remember_run(result, lambda remark: trial.observer.stage("memory", remark))
     return result
 
 
@@ -96,7 +107,7 @@ def _series(trial: Trial) -> SeriesInfo | None:
     applied = {patch.number: patch for patch in trial.applied.patches} if trial.applied else {}
     patches = []
     for patch in series.patches:
-        info = PatchInfo(patch.number, patch.subject)
+        info = PatchInfo(patch.number, patch.subject, digest=diff_digest(patch.mail))
         done = applied.get(patch.number)
         patches.append(replace(info, commit=done.commit, how=done.how) if done else info)
     return SeriesInfo(
@@ -109,6 +120,7 @@ def _series(trial: Trial) -> SeriesInfo | None:
         message_ids=series.message_ids,
         remarks=series.remarks,
         envelope=series.envelope,
+        change_id=series.change_id,
     )
 
 
@@ -122,6 +134,8 @@ def _tree(trial: Trial) -> TreeInfo | None:
         base_why=trial.base.why,
         version=trial.base.version,
         patched_commit=trial.applied.commit if trial.applied else "",
+        base_tree=trial.base.tree_id,
+        patched_tree=trial.applied.tree_id if trial.applied else "",
     )
 
 
@@ -136,6 +150,7 @@ def _config(trial: Trial) -> ConfigInfo | None:
         config_base=trial.invocation.config_base,
         absent=patched.absent,
         touched=tuple(line.symbol for line in trial.coverage.fragment.settings) if trial.coverage.fragment else (),
+        fragment_digests=tuple(fragment_digest(fragment) for fragment in trial.fragments),
     )
 
 
@@ -155,9 +170,10 @@ def _kernel(kernel: Kernel) -> KernelInfo:
 
 
 def _environment(trial: Trial) -> Environment:
-    toolchain, choice = trial.toolchain, trial.accelerator
+    toolchain, choice, asked = trial.toolchain, trial.accelerator, trial.invocation
+    here = trial.surroundings or look_around()
     return Environment(
-        ktrial=__version__,
+        ktrial=here.ktrial,
         python=platform.python_version(),
         host=f"{platform.system()} {platform.release()} {platform.machine()}",
         compiler=toolchain.compiler if toolchain else "",
@@ -169,8 +185,22 @@ def _environment(trial: Trial) -> Environment:
         virtme_ng=f"virtme-ng {metadata.version('virtme-ng')}" if choice else "",
         accelerator=choice.accelerator if choice else "",
         accelerator_why=choice.why if choice else "",
-        vms=trial.invocation.vms,
-        attempts=1 + trial.invocation.reruns,
+        vms=asked.vms,
+        attempts=1 + asked.reruns,
+        distribution=here.distribution,
+        processor=here.processor,
+        processors=here.processors,
+        memory_mib=here.memory_mib,
+        load_before=here.load,
+        load_after=load(),
+        clang=clang_version() if choice and any(chosen.suite.bpf_sources for chosen in trial.picked) else "",
+        seed=asked.fuzz_seed if asked.fuzz_minutes else 0,
+        instrument=str(asked.instrument) if asked.perf else "",
+        perf_seeds=seeds_of(asked) if asked.perf else (),
+        guest_cpus=asked.cpus,
+        guest_memory_mib=asked.memory_mib,
+        boot_deadline=asked.boot_deadline,
+        test_deadline=asked.test_deadline,
     )
 
 

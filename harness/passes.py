@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.bpf_objects import BPF_DIR_VARIABLE
 from harness.compare import compare, suspects
+from harness.flakiness import KnownFlake, wanting
 from harness.kselftest.guests import GuestPart
 from harness.machine.devices import guest_devices
 from harness.machine.journal import item_of, read_journal
@@ -39,7 +40,7 @@ class Bench:
     """What every guest of a run has in common. guest: without its image and boots. vms: guests for each side.
 
     keyword, mark: expressions that names and marks must match. of_side: what one side's guests have beside that.
-    label: names the passes in the run's journal.
+    label: names the passes in the run's journal. flaky: tests that failed now and then on base kernels before.
     """
 
     guest: GuestSpec
@@ -52,6 +53,7 @@ class Bench:
     of_side: Mapping[str, GuestPart] = field(default_factory=dict)
     label: str = "tests"
     mark: str = ""
+    flaky: Mapping[str, KnownFlake] = field(default_factory=dict)
 
     @staticmethod
     def of(asked: Invocation, accelerator: Accelerator, suites: Sequence[Suite], objects: Path) -> Bench:
@@ -90,7 +92,8 @@ def run_passes(bench: Bench, images: Mapping[str, Path], run: RunFolder, observe
     """Every side's results, with all the attempts that it took to be sure.
 
     images: the kernel of each side; sides run at the same time, on the same load. Tests whose outcome differs are run
-    again on all sides, `reruns` times; tests that our machine lost are run again until they are not, within reason.
+    again on all sides, `reruns` times, and those that are known to flake a few times more; tests that our machine lost
+    are run again until they are not, within reason.
     """
     guests = "1 guest" if bench.vms == 1 else f"{bench.vms} guests"
     observer.stage("boot", f"{' and '.join(images)}, {guests} each; consoles and logs in {run.path / 'results'}")
@@ -110,7 +113,34 @@ def run_passes(bench: Bench, images: Mapping[str, Path], run: RunFolder, observe
         observer.stage("again", f"{len(set(wanted))} tests once more on every side (attempt {attempt})")
         again = _pass(bench, images, run, observer, attempt, tuple(dict.fromkeys(wanted)))
         sides = {side: _joined(sides[side], more) for side, more in zip(images, again, strict=True)}
+    return _try_flaky(bench, images, run, observer, sides, attempt) if "base" in sides and bench.reruns else sides
+
+
+def _try_flaky(
+    bench: Bench,
+    images: Mapping[str, Path],
+    run: RunFolder,
+    observer: Observer,
+    sides: dict[str, SideResults],
+    attempt: int,
+) -> dict[str, SideResults]:
+    """More attempts of blamed tests that are known to flake, until one passes or chance no longer explains them."""
+    while wanted := wanting(compare(sides["base"], sides["patched"]), bench.flaky):
+        attempt += 1
+        observer.stage("again", f"{len(wanted)} tests that have been flaky on base before (attempt {attempt})")
+        again = _pass(bench, images, run, observer, attempt, wanted)
+        sides = {side: _joined(sides[side], _extra(more)) for side, more in zip(images, again, strict=True)}
+        if not all(_ran(side, wanted) for side in again):  # our machine: it would go on for ever
+            break
     return sides
+
+
+def _ran(side: SideResults, tests: Sequence[str]) -> bool:
+    return {result.test for result in side.results if result.outcome is not Outcome.LOST}.issuperset(tests)
+
+
+def _extra(side: SideResults) -> SideResults:
+    return replace(side, results=tuple(replace(result, extra=True) for result in side.results))
 
 
 def _boot_again(

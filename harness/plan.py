@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 from harness.build.model import BuildProgress
 from harness.perf.model import Instrument, Policy
 
-__all__ = ["Invocation", "Observer", "Silent", "fuzzing", "new_seed"]
+__all__ = ["Invocation", "Observer", "Silent", "chosen_options", "fuzzing", "new_seed"]
+
+# Where it was started and what it writes changes nothing in what is found. The seed is told apart (Environment.seed).
+_BESIDE = frozenset({"series", "cwd", "json", "fuzz_seed"})
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,19 @@ class Invocation:
     instrument: Instrument = Instrument.ICOUNT
     rounds: int = 8
     policy: Policy = Policy()  # noqa: RUF009  # frozen
+
+
+def chosen_options(asked: Invocation) -> tuple[tuple[str, str], ...]:
+    """The options that were not left at their defaults, by name."""
+    defaults = Invocation(series="", cwd="")
+    told = ((field.name, getattr(asked, field.name), getattr(defaults, field.name)) for field in fields(asked))
+    return tuple((name, _shown(value)) for name, value, usual in told if name not in _BESIDE and value != usual)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def new_seed() -> int:

@@ -80,6 +80,7 @@ class TestResult:
     reason: one line: the assertion, the skip's reason, the splat, the deadline. details: pytest's whole report.
     log: the kernel log's lines while it ran. seconds: wall time on the host's clock. attempt: 1 for the first.
     boot: the boot it ran in (`Boot.name`). left: what it left behind in the kernel.
+    extra: an attempt beyond the ordinary ones, for a test that flaked on base kernels before (harness/flakiness.py).
     """
 
     __test__ = False
@@ -94,6 +95,7 @@ class TestResult:
     attempt: int = 1
     boot: str = ""
     left: tuple[Left, ...] = ()
+    extra: bool = False
 
 
 @dataclass(frozen=True)

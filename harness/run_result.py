@@ -12,6 +12,7 @@ from typing import Final, Literal
 from harness.build.model import Diagnostic
 from harness.compare import BrokenBy, Comparison
 from harness.coverage import Uncompiled
+from harness.flakiness import KnownFlake
 from harness.kselftest.proof import Proof
 from harness.perf.model import Performance
 from harness.results import SideResults
@@ -36,19 +37,24 @@ SCHEMA_VERSION: Final = "1"
 
 @dataclass(frozen=True)
 class PatchInfo:
-    """One patch. commit: its id in our worktree, "" if it was not applied. how: `clean`, `3-way`, `fuzz`, `commit`."""
+    """One patch. commit: its id in our worktree, "" if it was not applied. how: `clean`, `3-way`, `fuzz`, `commit`.
+
+    digest: SHA-256 of what it changes, hex: the same for the same diff, whatever mail brought it.
+    """
 
     number: int
     subject: str
     commit: str = ""
     how: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True)
 class SeriesInfo:
     """The series on trial. source: what the user named. message_ids: of the cover first, then of the patches.
 
-    envelope: of the message that a mail about the run answers.
+    envelope: of the message that a mail about the run answers. change_id: what all its versions have in common, as b4
+    writes it; "" where it has none.
     """
 
     source: str
@@ -60,11 +66,16 @@ class SeriesInfo:
     message_ids: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     envelope: Envelope | None = None
+    change_id: str = ""
 
 
 @dataclass(frozen=True)
 class TreeInfo:
-    """The tree and the base. base_why: one sentence. version: of the kernel, `make kernelversion`."""
+    """The tree and the base. base_why: one sentence. version: of the kernel, `make kernelversion`.
+
+    base_tree, patched_tree: git's ids of their files. A commit's id has dates in it; these are the same for all who
+    have the same files.
+    """
 
     origin: str
     label: str
@@ -72,6 +83,8 @@ class TreeInfo:
     base_why: str
     version: str
     patched_commit: str = ""
+    base_tree: str = ""
+    patched_tree: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,7 @@ class ConfigInfo:
     """The kernels' configuration. fragments: in order of merging. *_digest: SHA-256 of the resolved symbols, hex.
 
     absent: optional symbols that did not take, each with its reason. touched: symbols turned on so that what the series
-    touches is compiled.
+    touches is compiled. fragment_digests: SHA-256 of the settings of each fragment, in the same order.
     """
 
     fragments: tuple[str, ...]
@@ -88,6 +101,7 @@ class ConfigInfo:
     config_base: str = "allnoconfig"
     absent: tuple[tuple[str, str], ...] = ()
     touched: tuple[str, ...] = ()
+    fragment_digests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,15 +122,26 @@ class KernelInfo:
 
 @dataclass(frozen=True)
 class SuiteInfo:
-    """A suite that was run. why: what picked it (`asked for with --suite`, `touches net/core/xdp.c`)."""
+    """A suite that was run. why: what picked it (`asked for with --suite`, `touches net/core/xdp.c`).
+
+    digest: SHA-256 of its files and of what suites share, hex: which version of the tests ran.
+    """
 
     name: str
     why: str
+    digest: str = ""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """What ran the trial. Versions are the first line of what each program says of itself; "" where it was not used."""
+    """What ran the trial. Versions are the first line of what each program says of itself; "" where it was not used.
+
+    ktrial: its version, with the commit where it runs from a checkout. processors, memory_mib: of this machine.
+    load_before, load_after: how many tasks ran or wanted to, the mean of a minute, before the trial and at its end.
+    clang: what compiled the suites' BPF programs. seed: what generated cases follow from, 0 where none were.
+    instrument: what read figures; perf_seeds: QEMU's, in the order of boots. guest_*, *_deadline (seconds, before they
+    are stretched for a slow accelerator): what each guest and test had.
+    """
 
     ktrial: str
     python: str = ""
@@ -132,15 +157,33 @@ class Environment:
     accelerator_why: str = ""
     vms: int = 0
     attempts: int = 1
+    distribution: str = ""
+    processor: str = ""
+    processors: int = 0
+    memory_mib: int = 0
+    load_before: float | None = None
+    load_after: float | None = None
+    clang: str = ""
+    seed: int = 0
+    instrument: str = ""
+    perf_seeds: tuple[int, ...] = ()
+    guest_cpus: int = 0
+    guest_memory_mib: int = 0
+    boot_deadline: float = 0.0
+    test_deadline: float = 0.0
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Where things are, as on the machine that ran the trial. logs: (what, path) pairs."""
+    """Where things are, as on the machine that ran the trial. logs: (what, path) pairs.
+
+    machine: the name of that machine, where the run was brought here from another; "" for this one.
+    """
 
     folder: str
     logs: tuple[tuple[str, str], ...] = ()
     reproduce: str = ""
+    machine: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,7 +194,8 @@ class RunResult:
     uncompiled: touched files of kernel code that the configuration leaves out, so that nothing is known about them.
     new_warnings: compiler diagnostics that only the patched build has. reproduce: shell commands for the first
     regression. proofs: what the selftests that the series adds or changes show. performance: what it costs; None where
-    that was not measured.
+    that was not measured. asked: the options of `ktrial run` that were not left at their defaults. known_flaky: of the
+    tests that are not the same on both sides, those that failed now and then on base kernels before.
     """
 
     run: str
@@ -177,4 +221,6 @@ class RunResult:
     proofs: tuple[Proof, ...] = ()
     performance: Performance | None = None
     broken_by: tuple[BrokenBy, ...] = ()
+    asked: tuple[tuple[str, str], ...] = ()
+    known_flaky: tuple[KnownFlake, ...] = ()
     extra: dict[str, str] = field(default_factory=dict)

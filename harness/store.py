@@ -36,6 +36,7 @@ __all__ = [
     "list_runs",
     "new_run",
     "remove_run",
+    "run_folders",
     "summary",
 ]
 
@@ -272,6 +273,11 @@ def list_runs() -> tuple[RunSummary, ...]:
         with contextlib.suppress(UsageError, FileNotFoundError):  # another version's, or removed meanwhile
             found.append(summary(RunFolder((runs_dir() / name).resolve())))
     return tuple(sorted(found, key=lambda entry: (entry.card.created, entry.card.id), reverse=True))
+
+
+def run_folders() -> dict[str, RunFolder]:
+    """The folder of every run, by its id. Nothing in them is read."""
+    return {name: RunFolder((runs_dir() / name).resolve()) for name in _ids()}
 
 
 def summary(run: RunFolder) -> RunSummary:

@@ -9,8 +9,10 @@ files; `*` stands for any characters, `/` among them) that make it relevant to a
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,7 +22,7 @@ from harness.errors import UsageError
 from harness.machine.devices import device_error
 from harness.places import suites_dir
 
-__all__ = ["PickedSuite", "Suite", "asked_suites", "find_suites", "load_suite", "pick_suites"]
+__all__ = ["PickedSuite", "Suite", "asked_suites", "find_suites", "load_suite", "pick_suites", "suite_digest"]
 
 _MANIFEST = "suite.toml"
 _LISTS = ("covers", "fragments", "devices", "bench_devices", "tools", "paths")
@@ -99,6 +101,24 @@ def pick_suites(suites: Sequence[Suite], touched: Iterable[str]) -> tuple[Picked
         return tuple(picked)
     why = "default: no suite covers what the series touches" if files else "default"
     return tuple(PickedSuite(suite, why) for suite in suites if suite.default)
+
+
+@functools.lru_cache
+def suite_digest(directory: Path) -> str:
+    """SHA-256, hex, of a suite's files and of what lies beside the suites for all of them: its version."""
+    digest = hashlib.sha256()
+    for path in sorted(_files_of(directory)):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(directory.parent)} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def _files_of(directory: Path) -> Iterator[Path]:
+    for entry in directory.parent.iterdir():
+        if entry.is_file():
+            yield entry
+        elif entry == directory or not (entry / _MANIFEST).is_file():
+            yield from (path for path in entry.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 
 
 def _relevance(suite: Suite, files: Sequence[str]) -> str:

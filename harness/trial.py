@@ -9,7 +9,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.bpf_objects import compile_objects
@@ -31,6 +31,7 @@ from harness.compare import BootChange, BrokenBy, Comparison, compare
 from harness.coverage import Coverage, as_text, cover, uncompiled
 from harness.culprits import Along
 from harness.errors import KtrialError, MachineLost, UsageError
+from harness.flakiness import KnownFlake
 from harness.kconfig import Fragment, ResolvedConfig, enable, merge, resolve
 from harness.kconfig.configure import ALLNOCONFIG
 from harness.kselftest.guests import reader_part
@@ -40,6 +41,7 @@ from harness.kselftest.select import Selection
 from harness.kselftest.stage import Selftests, build_sides
 from harness.kunit import KUNIT
 from harness.machine.accel import AcceleratorChoice, choose_accelerator
+from harness.memory import Comparable, known_flakes
 from harness.passes import Bench, run_passes
 from harness.perf.blame import Blame, blame
 from harness.perf.measure import has_benches, measure
@@ -50,7 +52,8 @@ from harness.record import atomic_write
 from harness.results import SideResults
 from harness.series import Series, as_mbox, read_series
 from harness.store import RunFolder, inputs_digest
-from harness.suites import PickedSuite, Suite
+from harness.suites import PickedSuite, Suite, suite_digest
+from harness.surroundings import Surroundings, look_around
 from harness.tree import (
     Applied,
     AppliedPatch,
@@ -106,9 +109,12 @@ class Trial:
     proofs: tuple[Proof, ...] = ()
     performance: Performance | None = None
     broken_by: tuple[BrokenBy, ...] = ()
+    surroundings: Surroundings | None = None
+    known_flaky: dict[str, KnownFlake] = field(default_factory=dict)
 
     def go(self) -> None:
         """Do all of it. Raises KtrialError where something stops it; the fields then tell how far it came."""
+        self.surroundings = look_around()
         with contextlib.ExitStack() as hold:
             self._read()
             self._apply()
@@ -357,12 +363,29 @@ class Trial:
         images = {"patched": self.patched_kernel.image}
         if self.base_kernel is not None:
             images = {"base": self.base_kernel.image, **images}
-        sides = run_passes(bench, images, self.run, self.observer)
+        self.known_flaky = self._flaky_before()
+        sides = run_passes(replace(bench, flaky=self.known_flaky), images, self.run, self.observer)
         self.results = (sides.get("base"), sides["patched"])
         self.comparison = compare(*self.results)
         if self.selftests is not None and self.base_kernel is not None:
             suite, image = self._choosing[0].suite, self.base_kernel.image
             self.proofs = prove(bench, suite, self.selftests, image, self.results, self.run, self.observer)
+
+    def _flaky_before(self) -> dict[str, KnownFlake]:
+        """The tests that flaked on comparable base kernels, by the memory as it was when this run first asked."""
+        assert self.base is not None
+        assert self.accelerator is not None
+        like = Comparable(
+            version=self.base.version,
+            accelerator=str(self.accelerator.accelerator),
+            fragments=tuple(fragment.name for fragment in self.fragments),
+            suites=tuple((chosen.suite.name, suite_digest(chosen.suite.directory)) for chosen in self.picked),
+            run=self.run.id,
+        )
+        found = self.run.once(
+            "history", tuple[KnownFlake, ...], inputs_digest(like), lambda: known_flakes(like, self._say("memory"))
+        )
+        return {known.test: known for known in found}
 
     def _measure(self) -> None:
         """What the series costs, where that was asked and both kernels boot."""

@@ -6,6 +6,7 @@ reason and holds for the settings after it, up to the next comment; a trailing `
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from harness.errors import ConfigError
 from harness.kconfig.model import Fragment, Loss, Reason, Setting
 from harness.places import configs_dir
 
-__all__ = ["Request", "conflicts", "fragment_names", "load_fragment", "parse_fragment", "requested"]
+__all__ = ["Request", "conflicts", "fragment_digest", "fragment_names", "load_fragment", "parse_fragment", "requested"]
 
 _SUFFIX = ".config"
 _UNSET = re.compile(r"#\s*CONFIG_(\w+) is not set\s*(?P<optional>#\s*\?)?\s*$")
@@ -44,6 +45,12 @@ def load_fragment(name_or_path: str) -> Fragment:
             f"no Kconfig fragment {name_or_path!r}", detail=str(error), hint=_other_names(name_or_path)
         ) from error
     return Fragment(name_or_path if is_name else str(path), path.resolve(), parse_fragment(text, path))
+
+
+def fragment_digest(fragment: Fragment) -> str:
+    """SHA-256, hex, of what a fragment asks for; its comments and their order do not count."""
+    asked = sorted((each.symbol, each.value, each.optional) for each in fragment.settings)
+    return hashlib.sha256(repr(asked).encode()).hexdigest()
 
 
 def parse_fragment(text: str, path: Path) -> tuple[Setting, ...]:

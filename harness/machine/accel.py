@@ -21,6 +21,7 @@ from harness.machine.gateway import watch_boot
 from harness.machine.guest import host_has_kvm, next_boot, write_program
 from harness.machine.model import Accelerator, Deadlines, GuestSpec
 from harness.places import cache_dir
+from harness.surroundings import processor
 
 __all__ = ["AcceleratorChoice", "cached_choice", "choose_accelerator"]
 
@@ -94,9 +95,4 @@ def _answer() -> Path:
 def _host() -> str:
     """What a change of makes an old answer void: this machine's kernel and processor, the device, QEMU."""
     qemu = run(Command(("qemu-system-x86_64", "--version"), deadline=10)).text.partition("\n")[0]
-    return f"{platform.node()} {platform.release()} {_processor()} kvm={host_has_kvm()} {qemu}"
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+    return f"{platform.node()} {platform.release()} {processor()} kvm={host_has_kvm()} {qemu}"

@@ -21,7 +21,7 @@ from harness.plan import Invocation, Observer
 from harness.store import RunFolder, inputs_digest
 from harness.suites import Suite
 
-__all__ = ["BATCHES", "has_benches", "measure", "measure_one"]
+__all__ = ["BATCHES", "has_benches", "measure", "measure_one", "seeds_of"]
 
 BATCHES = 15  # as in suites/meter.py
 QUICK = "quick"
@@ -101,6 +101,11 @@ def measure_one(
     bench = _bench(asked, tuple(suite for suite in suites if has_benches(suite)), run)
     boots = [Measured(role, seed, image) for seed in range(1, _BOOTS + 1)]
     return tuple(boot for some in at_once(boots) for boot in _measured(bench, some, run, observer, only))
+
+
+def seeds_of(asked: Invocation) -> tuple[int, ...]:
+    """QEMU's seeds of the boots that `measure` makes, in their order; time has none."""
+    return tuple(range(1, 2 * _BOOTS + 1)) if asked.instrument is Instrument.ICOUNT else ()
 
 
 def _bench(

@@ -6,10 +6,11 @@ hunk that is followed by more lines than its header counts is a fault here.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 
-__all__ = ["Fault", "Scan", "holds_diff", "scan"]
+__all__ = ["Fault", "Scan", "diff_digest", "holds_diff", "scan"]
 
 _HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _FILE = re.compile(rb"^(?:diff --git \S|--- \S[^\n]*\n\+\+\+ \S)", re.MULTILINE)
@@ -61,6 +62,15 @@ def scan(lines: list[bytes]) -> Scan:
     walker.walk()
     start = walker.start if walker.start is not None else 0
     return Scan(start, walker.end, tuple(sorted(walker.touched)), walker.fault)
+
+
+def diff_digest(mail: bytes) -> str:
+    """SHA-256, hex, of what a patch changes, wherever in its files: as `git patch-id`, no blob's id and no line number
+    counts. "" where there is no diff."""
+    lines = mail.split(b"\n")
+    found = scan(lines)
+    kept = (_HUNK.sub(b"@@", line) for line in lines[found.start : found.end] if not line.startswith(b"index "))
+    return hashlib.sha256(b"\n".join(kept)).hexdigest() if found.found else ""
 
 
 class _Walker:
