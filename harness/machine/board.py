@@ -41,15 +41,33 @@ _HINTS = (
     ("timed out", "nothing answers: is the board up, and the cable in?"),
     ("No route to host", "nothing answers: is the board up, and the cable in?"),
 )
+# through: the interface that has the address which this connection came to (sshd(8): SSH_CONNECTION).
 _PROBE = """\
-import ctypes, json, os, sys
+import ctypes, fcntl, ipaddress, json, os, socket, struct, sys
+def addresses():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        for _, name in socket.if_nameindex():
+            try:
+                told = fcntl.ioctl(door, 0x8915, struct.pack("256s", name.encode()))
+                yield name, ipaddress.ip_address(told[20:24])
+            except OSError:
+                pass
+    try:
+        for line in open("/proc/net/if_inet6"):
+            words = line.split()
+            yield words[5], ipaddress.ip_address(bytes.fromhex(words[0]))
+    except OSError:
+        pass
 try:
     ctypes.CDLL("libbpf.so.1")
     libbpf = True
 except OSError:
     libbpf = False
+here = (os.environ.get("SSH_CONNECTION", "").split() + [""] * 4)[2].partition("%")[0]
+through = next((name for name, address in addresses() if here and address == ipaddress.ip_address(here)), "")
+interfaces = sorted(name for _, name in socket.if_nameindex())
 print(json.dumps({"python": sys.version_info[:2], "user": os.getuid(), "machine": os.uname().machine,
-    "release": os.uname().release, "libbpf": libbpf, "interfaces": sorted(os.listdir("/sys/class/net")),
+    "release": os.uname().release, "libbpf": libbpf, "interfaces": interfaces, "through": through,
     "log": os.access("/dev/kmsg", os.R_OK | os.W_OK)}))
 """
 # Reads its length, 16 digits, and then as much of a tar; whatever comes after is for the worker.
@@ -100,7 +118,10 @@ class BoardSpec:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a board says of itself. python: major and minor version. user: its id. log: /dev/kmsg may be used."""
+    """What a board says of itself. python: major and minor version. user: its id. log: /dev/kmsg may be used.
+
+    through: the interface that we are connected through, "" where that is not known.
+    """
 
     python: tuple[int, int]
     user: int
@@ -109,6 +130,7 @@ class Facts:
     libbpf: bool
     interfaces: tuple[str, ...]
     log: bool
+    through: str = ""
 
 
 def board_of(text: str, ssh_config: str = "") -> Board:
@@ -163,6 +185,8 @@ def _missing(facts: Facts, interfaces: Iterable[str]) -> Iterator[tuple[str, str
     for name in interfaces:
         if name not in facts.interfaces:
             yield f"it has no interface {name}", f"it has {', '.join(facts.interfaces)}"
+        elif name == facts.through != "lo":
+            yield f"this connection comes through {name}, which the tests would cut", "test another interface"
 
 
 def agent_command(spec: BoardSpec, words: Iterable[str]) -> Command:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from drivers.programs import Action, Programs, Target
-from drivers.rigs import Rig
+from drivers.rig import Rig
 from net.link import wait_for
 from net.netlink import NetlinkError
 from net.wire import Wire, difference, ethernet

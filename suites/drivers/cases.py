@@ -17,9 +17,10 @@ def over(where: Callable[[Row], bool] = lambda _: True) -> pytest.MarkDecorator:
     """Parameters `device` and `mode`: `test_drop[device=virtio_net,mode=native]`."""
     rows = [row for row in ROWS if where(row)]
     params = [pytest.param(row, mode, id=f"device={row.name},mode={mode}") for row in rows for mode in MODES]
-    return pytest.mark.parametrize(("device", "mode"), params)
+    return pytest.mark.parametrize(("device", "mode"), params, indirect=["device"])
 
 
 def on_devices(where: Callable[[Row], bool] = lambda _: True) -> pytest.MarkDecorator:
     """Parameter `device`."""
-    return pytest.mark.parametrize("device", [pytest.param(row, id=f"device={row.name}") for row in ROWS if where(row)])
+    params = [pytest.param(row, id=f"device={row.name}") for row in ROWS if where(row)]
+    return pytest.mark.parametrize("device", params, indirect=True)

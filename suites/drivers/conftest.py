@@ -10,11 +10,16 @@ import pytest
 from bpf.libbpf import Object, find_object
 from drivers.programs import Programs
 from drivers.rack import Outlet, Rack
-from drivers.rigs import Rig
+from drivers.rig import Rig
 from drivers.rows import Row
 from net.xdp import Mode
 
 _FAILED = pytest.StashKey[bool]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out tests of devices that are not in the table: on a board it is one interface."""
+    items[:] = [item for item in items if not item.name.endswith("[NOTSET]")]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -34,6 +39,13 @@ def programs() -> Iterator[Programs]:
 def rack(programs: Programs) -> Iterator[Rack]:
     with contextlib.closing(Rack(programs)) as devices:
         yield devices
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest, rack: Rack) -> Row:
+    """The row of a test's parameter; of a board's interface, with all that was learned of it."""
+    row: Row = request.param
+    return rack.learned(row) if row.maker == "board" else row
 
 
 @pytest.fixture

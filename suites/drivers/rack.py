@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from drivers.programs import Action, Programs
-from drivers.rigs import Rig, rig_of
+from drivers.rig import Rig
+from drivers.rigs import rig_of
 from drivers.rows import Row
 from net.link import Link, veth_pair
 from net.namespace import Namespace, namespace
@@ -27,7 +28,7 @@ class Outlet:
 
 @dataclass(frozen=True)
 class _Held:
-    """A device and where it is. private: its namespace, out of udev's sight; None for cards.
+    """A device and where it is. private: its namespace, out of udev's sight; None for what is wired.
 
     stack: takes the device away, in the namespace. outer: takes the namespace away.
     """
@@ -54,11 +55,16 @@ class Rack:
         self._outlets: dict[str, Outlet] = {}
         self._shared = contextlib.ExitStack()
 
+    def learned(self, row: Row) -> Row:
+        """The row as it is once the device is made."""
+        if row.name not in self._held:
+            self._held[row.name] = self._make(row)
+        return self._held[row.name].rig.row
+
     @contextlib.contextmanager
     def on_bench(self, row: Row) -> Iterator[Rig]:
         """A device, ready, in its namespace for as long as the block runs. Skips where there is none."""
-        if row.name not in self._held:
-            self._held[row.name] = self._make(row)
+        self.learned(row)
         held = self._held[row.name]
         with held.entered():
             held.rig.make_ready()
@@ -67,7 +73,7 @@ class Rack:
     def outlet(self, row: Row) -> Outlet:
         """The veth beside a device, made when it is first asked for; frames of any length go through. In on_bench.
 
-        Cards have one in common, as they are all in the first namespace.
+        What is wired has one in common, as they are all in the first namespace.
         """
         held = self._held[row.name]
         place = row.name if held.private else ""
@@ -86,7 +92,7 @@ class Rack:
 
     def _make(self, row: Row) -> _Held:
         with contextlib.ExitStack() as outer:
-            private = None if row.card else outer.enter_context(namespace())
+            private = None if row.is_wired else outer.enter_context(namespace())
             with _entered(private), contextlib.ExitStack() as stack:
                 rig = stack.enter_context(rig_of(row, self._programs))
                 return _Held(rig, private, stack.pop_all(), outer.pop_all())

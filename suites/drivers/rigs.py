@@ -4,138 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import select
 import struct
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 from drivers.programs import Action, Programs
-from drivers.rows import Native, Row
+from drivers.rig import Rig
+from drivers.rows import Row
+from drivers.wired import wired
 from net.devices import card_pair
-from net.ethtool import rings, set_channels
-from net.features import Feature, advertised
+from net.ethtool import set_channels
 from net.link import DEADLINE, Link, link_states, made, tuned, veth_pair
-from net.netlink import NetlinkError
-from net.wire import Wire, ethernet
-from net.xdp import Mode, attached, detach
+from net.wire import Wire
+from net.xdp import Mode, attached
 
-__all__ = ["Far", "Rig", "rig_of"]
+__all__ = ["rig_of"]
 
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 2, 0x1000
 _NETDEVSIM = Path("/sys/bus/netdevsim")
 _NETDEVSIM_ID = 7700
-_MTU = 1500
 _FLUSH_TYPE = 0x88B6  # IEEE 802 local experimental EtherType 2: programs of the tests pass it
-
-
-class Far(Protocol):
-    """The other end: what it sends the device receives, what the device sends it hears."""
-
-    def send(self, frame: bytes, count: int = 1) -> None: ...
-
-    def frames(self, count: int) -> list[bytes]: ...
-
-    def pending(self) -> list[bytes]: ...
-
-
-@dataclass(frozen=True)
-class Rig:
-    """A device of the table, up, on the bench. peer: the far end, where that is a device too. ports: of a bond."""
-
-    row: Row
-    link: Link
-    far: Far
-    peer: Link | None
-    ports: tuple[Link, ...] = ()
-
-    @property
-    def _devices(self) -> list[Link]:
-        return [link for link in (self.peer, self.link) if link is not None]
-
-    def make_ready(self) -> None:
-        """As every test finds it: up, MTU 1500, nothing on the wire."""
-        for link in self._devices:
-            state = link.state
-            if state.mtu != _MTU:
-                link.set_mtu(_MTU)
-            if not state.up:
-                link.up()
-        for mode in Mode:
-            if self.link.state.xdp_mode == mode.reported:
-                detach(self.link, mode)
-        for link in self._devices if self.linked else ():
-            link.wait_until_up()
-        if self.row.card and self.peer is not None:
-            _flush(self.peer, self.link)
-            _flush(self.link, self.peer)
-        self.far.pending()
-
-    @property
-    def linked(self) -> bool:
-        """Whether frames can reach the device."""
-        return self.peer is not None or isinstance(self.far, _Tap)
-
-    def set_mtu(self, mtu: int) -> None:
-        """The MTU of both ends, the far one's first: what arrives must never be too large to be sent."""
-        for link in self._devices:
-            link.set_mtu(mtu)
-        for link in self._devices if self.linked else ():
-            link.wait_until_up()
-
-    def use_up_buffers(self) -> None:
-        """Have the device receive until each buffer that it has now is used; a small frame takes one, and is passed."""
-        assert self.peer is not None
-        count = rings(self.link).rx
-        with Wire(self.link, _FLUSH_TYPE) as hear, Wire(self.peer, 0) as say:
-            say.send(ethernet(60, kind=_FLUSH_TYPE), count)
-            hear.frames(count)
-
-    def skip_without_rx_sg(self, error: NetlinkError) -> None:
-        """Skip a refusal of a frags program at the large MTU by a driver that does not claim to take it."""
-        told = advertised(self.link)
-        if told is None or not told.xdp & Feature.RX_SG:
-            claim = "does not advertise rx-sg" if told else "has no xdp-features to say so"
-            pytest.skip(f"{self.row.driver} {claim}, and refuses frags programs at MTU {self.row.jumbo}: {error}")
-
-    def skip_unless_replaced(self, mode: Mode) -> None:
-        """Skip where the driver leaks a native program that another replaces."""
-        if mode is Mode.NATIVE and self.row.leaks_replaced:
-            pytest.skip(self.row.leaks_replaced)
-
-    def skip_unless_runs(self, mode: Mode) -> None:
-        """Skip where the driver has no such mode by design, or no frame can reach the device."""
-        if mode is Mode.NATIVE and self.row.native is Native.NONE:
-            pytest.skip(f"{self.row.driver} has no native XDP (test_attach holds it to refusing)")
-        if mode is Mode.NATIVE and self.row.native is Native.STORED:
-            pytest.skip(f"{self.row.driver} keeps a native program and runs none (it does not advertise basic)")
-        self.skip_unless_linked()
-
-    def skip_unless_linked(self) -> None:
-        """Skip where frames cannot reach the device at all."""
-        if not self.linked:
-            pytest.skip(f"this kernel's {self.row.driver} cannot be linked to another, so no frame reaches it")
-
-
-def _flush(sender: Link, receiver: Link) -> None:
-    """Wait until frames arrive, and what QEMU kept for a card that was reset has come.
-
-    It delivers such frames after the next that comes (qemu_net_queue_send), so the second one is the last.
-    """
-    with Wire(receiver, _FLUSH_TYPE) as hear, Wire(sender, 0) as say:
-        end = time.monotonic() + DEADLINE
-        for number in (b"first", b"second"):
-            frame = ethernet(60, kind=_FLUSH_TYPE) + number
-            while True:
-                say.send(frame)
-                if hear.receive_until(frame, 0.2):
-                    break
-                if time.monotonic() > end:
-                    pytest.fail(f"frames from {sender.name} do not reach {receiver.name}", False)
 
 
 @contextlib.contextmanager
@@ -144,7 +37,8 @@ def rig_of(row: Row, programs: Programs) -> Iterator[Rig]:
 
     Skips, with the reason, where QEMU or the kernel has no such device.
     """
-    with _MAKERS[row.maker](row) as rig, contextlib.ExitStack() as stack:
+    maker = functools.partial(wired, programs=programs) if row.maker == "board" else _MAKERS[row.maker]
+    with maker(row) as rig, contextlib.ExitStack() as stack:
         if row.far_program and rig.peer is not None:
             programs.order("witness", Action.PASS)
             stack.enter_context(attached(rig.peer, programs["witness"].fd, Mode.NATIVE))
@@ -222,7 +116,7 @@ def _tap(row: Row) -> Iterator[Rig]:
         link = Link.named("ktdut")
         link.up()
         link.wait_until_up()
-        yield Rig(row, link, _Tap(descriptor, "ktdut"), None)
+        yield Rig(row, link, _Tap(descriptor, "ktdut"), None, process=True)
     finally:
         os.close(descriptor)
 

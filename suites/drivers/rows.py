@@ -6,13 +6,14 @@ A row says what a driver does by design; where kernels differ by what they suppo
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 
 from drivers.programs import Action
 from net.features import Feature
 
-__all__ = ["ROWS", "Native", "Row"]
+__all__ = ["BOARD", "ROWS", "TABLE", "Native", "Row"]
 
 _BASE = Feature.BASIC | Feature.REDIRECT
 _ALL = (Action.PASS, Action.DROP, Action.TX, Action.REDIRECT, Action.ABORTED)
@@ -42,7 +43,8 @@ class Row:
     native_symbol: the driver's function that a kernel has if its driver has native XDP; "" where every kernel's has.
     jumbo: largest MTU the device itself can carry here. plain_jumbo: errno of attaching a program without frags support
     natively at MTU 9000, "" where the driver takes it. raise_mtu: errno of raising the MTU over such a program, ""
-    where it is done. frags_jumbo: whether a natively attached frags program is meant to get jumbo frames.
+    where it is done. Each is None where nobody knows: then either may be, and what is done must be right.
+    frags_jumbo: whether a natively attached frags program is meant to get jumbo frames.
     features: advertised on the bench, without a program; with_program: added while the device has one (an ability that
     needs resources of its own).
     undecided: told or not, as it happens or as the kernel is newer or older.
@@ -65,8 +67,8 @@ class Row:
     native: Native = Native.RUNS
     native_symbol: str = ""
     jumbo: int = 9000
-    plain_jumbo: str = ""
-    raise_mtu: str = ""
+    plain_jumbo: str | None = ""
+    raise_mtu: str | None = ""
     frags_jumbo: bool = True
     features: Feature = _NOTHING
     with_program: Feature = _NOTHING
@@ -82,6 +84,11 @@ class Row:
     own_program: bool = False
 
     @property
+    def is_wired(self) -> bool:
+        """Whether it is hardware of the first namespace, with a cable; else it is made, in a namespace of its own."""
+        return bool(self.card) or self.maker == "board"
+
+    @property
     def takes_redirects(self) -> bool:
         """Whether XDP can send frames out of it (ndo_xdp_xmit), once what it needs for that is there."""
         return bool((self.features | self.with_program) & Feature.NDO_XMIT)
@@ -92,7 +99,7 @@ class Row:
         return bool((self.features | self.with_program) & Feature.NDO_XMIT_SG)
 
 
-ROWS = (
+TABLE = (
     Row(
         "veth",
         maker="veth",
@@ -197,3 +204,9 @@ ROWS = (
         far_program=True,
     ),
 )
+
+# What else there is to know of it is learned on the board (wired.py).
+BOARD = Row("iface", maker="board", driver="", plain_jumbo=None, raise_mtu=None)
+
+# On a board with an interface to be tested it is that alone.
+ROWS = (BOARD,) if os.environ.get("KTRIAL_IFACE") else TABLE

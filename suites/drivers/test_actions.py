@@ -8,7 +8,7 @@ from __future__ import annotations
 from drivers.bench import LINEAR_SIZES, Bench, assert_same, frames_of
 from drivers.cases import over
 from drivers.programs import Action, Programs
-from drivers.rigs import Rig
+from drivers.rig import Rig
 from drivers.rows import Row
 from net.wire import ethernet
 from net.xdp import Mode

@@ -10,7 +10,7 @@ from drivers.bench import Bench, assert_same, frames_of
 from drivers.cases import over
 from drivers.programs import Action, Programs, Target
 from drivers.rack import Outlet
-from drivers.rigs import Rig
+from drivers.rig import Rig
 from drivers.rows import Row
 from net.wire import ethernet
 from net.xdp import Mode

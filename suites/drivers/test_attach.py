@@ -11,7 +11,7 @@ import pytest
 from drivers.bench import Bench, assert_same, frames_of
 from drivers.cases import on_devices, over
 from drivers.programs import Action, Programs
-from drivers.rigs import Rig
+from drivers.rig import Rig
 from drivers.rows import Native, Row
 from net.ethtool import driver
 from net.netlink import NetlinkError

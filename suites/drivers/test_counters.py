@@ -12,7 +12,7 @@ from drivers.bench import Bench
 from drivers.cases import over
 from drivers.programs import Action, Programs
 from drivers.rack import Outlet
-from drivers.rigs import Rig
+from drivers.rig import Rig
 from drivers.rows import Row
 from net.link import DEADLINE
 from net.wire import Wire, ethernet

@@ -14,7 +14,7 @@ from drivers.bench import LINEAR_SIZES, Bench, assert_same, frames_of
 from drivers.cases import over
 from drivers.programs import Action, Programs, Target
 from drivers.rack import Outlet
-from drivers.rigs import Rig
+from drivers.rig import Rig
 from drivers.rows import Native, Row
 from net.features import Feature
 from net.link import Link, wait_for

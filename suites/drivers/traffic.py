@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 
-from drivers.rigs import Far
+from drivers.rig import Far
 from net.link import wait_for
 from net.wire import difference, ethernet
 
