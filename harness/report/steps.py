@@ -13,7 +13,7 @@ from harness.perf.model import PatchSteps, Performance, Step
 from harness.report import safe
 from harness.report.benches import short_name
 
-__all__ = ["steps_table"]
+__all__ = ["step_lines", "steps_table"]
 
 _COLUMNS = 6  # kernels side by side; beyond these the steps alone are told
 _ROWS = 20
@@ -26,7 +26,7 @@ def steps_table(performance: Performance) -> RenderableType | None:
     measured = sorted({count for each in performance.steps for count, _ in each.values})
     head = f"measured on base and after patch {', '.join(map(str, measured[1:]))}"
     parts: list[RenderableType] = [Text("which patch  ", "bold") + safe.text(head)]
-    parts += [safe.text(f"  {line}") for line in _told(performance.steps)]
+    parts += [safe.text(f"  {line}") for line in step_lines(performance.steps)]
     if len(measured) <= _COLUMNS:
         parts.append(_table(performance.steps[:_ROWS], measured))
         if len(performance.steps) > _ROWS:
@@ -34,7 +34,7 @@ def steps_table(performance: Performance) -> RenderableType | None:
     return Group(*parts)
 
 
-def _told(figures: Sequence[PatchSteps]) -> list[str]:
+def step_lines(figures: Sequence[PatchSteps]) -> list[str]:
     """`patch 2: 19 figures, +25 to +91 insns/packet`."""
     by_patch: dict[tuple[int, int], list[tuple[Step, str]]] = {}
     for figure in figures:
