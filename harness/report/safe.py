@@ -18,8 +18,12 @@ def line(value: str, limit: int = _LONGEST_LINE) -> str:
     """One line without a line break or control character, cut to `limit` characters with `...`."""
     cut = value[: limit + 1]
     flat = cut.replace("\n", " ").replace("\t", " ")
-    shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in flat)
+    shown = flat if flat.isprintable() else "".join(map(_shown, flat))
     return shown if len(shown) <= limit else f"{shown[: max(limit - 3, 0)]}..."
+
+
+def _shown(char: str) -> str:
+    return char if char.isprintable() else ascii(char)[1:-1]
 
 
 def block(value: str, most_lines: int | None = None) -> list[str]:

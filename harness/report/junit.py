@@ -1,0 +1,124 @@
+"""The result as JUnit XML, in the dialect that Jenkins and GitLab read (and pytest writes).
+
+What counts as a failure is harness.report.cases' to say. GitLab tells cases apart by `classname` and `name` alone and
+drops the second of two that have both in common; Jenkins makes packages of the dots in `classname`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from xml.etree import ElementTree as ET
+
+from harness.report import safe
+from harness.report.cases import Case, Standing, cases_of
+from harness.run_result import RunResult
+
+__all__ = ["junit_xml"]
+
+_LINES = 400  # of one text
+_ELEMENTS = {
+    Standing.FAILED: "failure",
+    Standing.ERROR: "error",
+    Standing.SKIPPED: "skipped",
+    Standing.EXPECTED: "skipped",
+}
+
+
+def junit_xml(result: RunResult) -> bytes:
+    """A `testsuites` document, UTF-8, one `testsuite` for each file of tests."""
+    cases = cases_of(result)
+    root = ET.Element("testsuites", name="ktrial", **_counts(cases))
+    by_file: dict[str, list[Case]] = {}
+    for case in cases:
+        by_file.setdefault(case.file, []).append(case)
+    for file, of_file in by_file.items():
+        root.append(_suite(file, of_file, result))
+    ET.indent(root)
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="utf-8") + b"\n"
+
+
+def _suite(file: str, cases: Sequence[Case], result: RunResult) -> ET.Element:
+    suite = ET.Element("testsuite", name=safe.line(file), timestamp=_timestamp(result.started), **_counts(cases))
+    properties = ET.SubElement(suite, "properties")
+    for name, value in _properties(result):
+        if value:
+            ET.SubElement(properties, "property", name=name, value=safe.line(value))
+    for case, name in zip(cases, _distinct(cases), strict=True):
+        suite.append(_case(case, name))
+    return suite
+
+
+def _case(case: Case, name: str) -> ET.Element:
+    attributes = {"classname": _classname(case.file), "name": name, "time": f"{case.seconds:.3f}"}
+    if case.file.endswith(".py"):
+        attributes["file"] = safe.line(case.file)
+    element = ET.Element("testcase", attributes)
+    if tag := _ELEMENTS.get(case.standing):
+        kind = "timeout" if case.timed_out and tag == "failure" else str(case.standing)
+        told = ET.SubElement(element, tag, message=safe.line(case.message), type=kind)
+        told.text = _text(case.details)
+    if case.log:
+        ET.SubElement(element, "system-out").text = _text(case.log)
+    return element
+
+
+def _distinct(cases: Iterable[Case]) -> list[str]:
+    """Names that are not twice in one file: the second `a` is `a (2)`."""
+    seen: Counter[str] = Counter()
+    names = []
+    for case in cases:
+        name = safe.line(case.name)
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return names
+
+
+def _classname(file: str) -> str:
+    """`xdp_multibuf.test_adjust_tail` of `xdp_multibuf/test_adjust_tail.py`."""
+    return safe.line(file).removesuffix(".py").replace("/", ".")
+
+
+def _counts(cases: Sequence[Case]) -> dict[str, str]:
+    tags = Counter(_ELEMENTS.get(case.standing) for case in cases)
+    seconds = sum(case.seconds for case in cases)
+    return {
+        "tests": str(len(cases)),
+        "failures": str(tags["failure"]),
+        "errors": str(tags["error"]),
+        "skipped": str(tags["skipped"]),
+        "time": f"{seconds:.3f}",
+    }
+
+
+def _properties(result: RunResult) -> tuple[tuple[str, str], ...]:
+    series, tree, config = result.series, result.tree, result.config
+    return (
+        ("ktrial.run", result.run),
+        ("ktrial.verdict", result.verdict.line),
+        ("ktrial.exit_code", str(int(result.verdict.exit_code))),
+        ("ktrial.version", result.environment.ktrial),
+        ("series", series.title if series else ""),
+        ("base", tree.base_commit if tree else ""),
+        ("patched", tree.patched_commit if tree else ""),
+        ("config", config.patched_digest if config else ""),
+        ("compiler", result.environment.compiler),
+        ("accelerator", result.environment.accelerator),
+    )
+
+
+def _timestamp(started: str) -> str:
+    """UTC, without an offset, as the format has it."""
+    try:
+        return datetime.fromisoformat(started).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    except ValueError:
+        return safe.line(started)
+
+
+def _text(value: str) -> str:
+    """Lines without what XML 1.0 cannot hold; the last of them where there are too many, for that is where it ended."""
+    lines = value.splitlines()
+    left_out = max(len(lines) - _LINES, 0)
+    kept = "\n".join(line for each in lines[left_out:] for line in safe.block(each))
+    return f"... ({left_out} lines before)\n{kept}" if left_out else kept
