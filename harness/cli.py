@@ -18,6 +18,7 @@ from harness.cli_cache import app as cache
 from harness.cli_config import app as config
 from harness.cli_doctor import doctor
 from harness.cli_guest import boot, shell, test
+from harness.cli_history import history
 from harness.cli_perf import perf
 from harness.cli_report import report
 from harness.cli_run import run
@@ -55,6 +56,7 @@ app.command()(test)
 app.command()(boot)
 app.command()(shell)
 app.command()(perf)
+app.command()(history)
 app.command()(report)
 app.add_typer(config, name="config")
 app.add_typer(suites, name="suites")

@@ -8,18 +8,34 @@ itself, and a failure that no attempt is without, a crash and a new splat are bl
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.compare import Change, Comparison, TestChange
 from harness.results import Outcome
 
-__all__ = ["KnownFlake", "attempts_needed", "flake_words", "remarkable", "wanting"]
+__all__ = ["BaseRun", "KnownFlake", "attempts_needed", "flake_of", "flake_words", "remarkable", "wanting"]
 
 _BY_CHANCE = 0.001
 """How often a test that only flakes may fail in all its attempts."""
 _MOST_ATTEMPTS = 10
 _EXPLAINED = (Outcome.FAILED, Outcome.TIMED_OUT)  # what flaking can look like; a crash never is
+
+
+@dataclass(frozen=True)
+class BaseRun:
+    """One test on a base kernel in one run. kernel: the same for two runs if theirs were one kernel. started: ISO 8601.
+
+    outcomes: of its attempts in order, without those that our machine lost; never empty.
+    """
+
+    kernel: str
+    started: str
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def bad(self) -> bool:
+        return any(outcome.bad for outcome in self.outcomes)
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,30 @@ class KnownFlake:
     def rate(self) -> float:
         """The chance that it fails once. Few runs say little, so it is Laplace's estimate: never 0, never 1."""
         return (self.bad_at_first + 1) / (self.runs + 2)
+
+
+def flake_of(test: str, runs: Iterable[BaseRun]) -> KnownFlake | None:
+    """What some runs say of a test; None where it did not both pass and fail on any one kernel."""
+    of_kernel: dict[str, list[BaseRun]] = {}
+    for run in runs:
+        of_kernel.setdefault(run.kernel, []).append(run)
+    # A kernel on which it never passed is broken there, which says nothing about flaking.
+    told = [run for group in of_kernel.values() if _passes(group) for run in group]
+    flaky = [run for run in told if run.bad]
+    if not flaky:
+        return None
+    return KnownFlake(
+        test=test,
+        flaky=len(flaky),
+        runs=len(told),
+        bad_at_first=sum(run.outcomes[0].bad for run in told),
+        outcomes=tuple(sorted({outcome for run in flaky for outcome in run.outcomes if outcome.bad})),
+        last=max(run.started for run in flaky),
+    )
+
+
+def _passes(runs: Iterable[BaseRun]) -> bool:
+    return any(outcome is Outcome.PASSED for run in runs for outcome in run.outcomes)
 
 
 def attempts_needed(known: KnownFlake) -> int:

@@ -52,15 +52,18 @@ def catch_up(connection: sqlite3.Connection, say: Say) -> int:
     They were made before there was a memory, with another one, or while it could not be written. Results that this
     ktrial cannot read stay out.
     """
-    known = known_runs(connection)
+    known = set(known_runs(connection))
     missing = [folder for name, folder in run_folders().items() if name not in known and folder.result.is_file()]
-    if missing:
-        say(f"taking {len(missing)} runs into the memory")
     taken = 0
     for folder in missing:
         try:
-            remember(connection, read_result(folder.result))
+            result = read_result(folder.result)
         except (OSError, msgspec.DecodeError):
             continue
-        taken += 1
+        if result.run not in known:  # a link may have another run's name, where a folder was used again
+            remember(connection, result)
+            known.add(result.run)
+            taken += 1
+    if taken:
+        say(f"{taken} runs that were there already are remembered now")
     return taken

@@ -52,8 +52,11 @@ def writing(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _prepare(connection: sqlite3.Connection, file: Path) -> None:
     migrate(connection, file)
-    # Readers do not wait for a writer. Where the file system has no shared memory the old journal stays, and they do.
-    connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    # Readers do not wait for a writer. Where the file system has no shared memory the old journal stays, and they do;
+    # it also stays while another process has the file open, and whoever comes next tries again.
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        with contextlib.suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
 

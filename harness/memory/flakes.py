@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.flakiness import KnownFlake
+from harness.flakiness import BaseRun, KnownFlake, flake_of
 from harness.memory.identity import is_checked, release_of
 from harness.memory.write import OUTCOMES
 from harness.results import Outcome
@@ -83,32 +83,9 @@ def _ever_bad(connection: sqlite3.Connection, sides: Sides, suite: str) -> list[
 
 
 def _flake(connection: sqlite3.Connection, test: int, name: str, sides: Sides) -> KnownFlake | None:
-    """What some sides say of one test; None where it did the same on each kernel, whenever it ran there."""
-    ran = {side: outcomes for side in sides if (outcomes := _outcomes(connection, side, test))}
-    of_kernel: dict[str, list[int]] = {}
-    for side in ran:
-        of_kernel.setdefault(sides[side][0], []).append(side)
-    # A kernel on which it never passed is broken there, which says nothing about flaking.
-    told = [side for group in of_kernel.values() if _passes(group, ran) for side in group]
-    flaky = [side for side in told if _bad(ran[side])]
-    if not flaky:
-        return None
-    return KnownFlake(
-        test=name,
-        flaky=len(flaky),
-        runs=len(told),
-        bad_at_first=sum(ran[side][0].bad for side in told),
-        outcomes=tuple(sorted({outcome for side in flaky for outcome in ran[side] if outcome.bad})),
-        last=max(sides[side][1] for side in flaky),
-    )
-
-
-def _passes(group: list[int], ran: Mapping[int, tuple[Outcome, ...]]) -> bool:
-    return any(outcome is Outcome.PASSED for side in group for outcome in ran[side])
-
-
-def _bad(outcomes: tuple[Outcome, ...]) -> bool:
-    return any(outcome.bad for outcome in outcomes)
+    """What some sides say of one test."""
+    attempts = ((*about, _outcomes(connection, side, test)) for side, about in sides.items())
+    return flake_of(name, [BaseRun(kernel, started, outcomes) for kernel, started, outcomes in attempts if outcomes])
 
 
 def _outcomes(connection: sqlite3.Connection, side: int, test: int) -> tuple[Outcome, ...]:

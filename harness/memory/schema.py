@@ -6,14 +6,19 @@ is to be different is one more, at the end.
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from harness.errors import UsageError
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "migrate"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "Step", "migrate"]
+
+Step = str | Callable[[sqlite3.Connection], None]
+"""A statement, or what no statement can do."""
 
 APPLICATION_ID: Final = 0x6B747269
 """`ktri`, in the header of the file (https://www.sqlite.org/fileformat2.html#application_id)."""
@@ -88,10 +93,43 @@ _FIRST = (
     "CREATE INDEX results_bad ON results (test, side) WHERE outcome IN ('f', 'c', 't')",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST,)
+
+def _figures_of_old_runs(connection: sqlite3.Connection) -> None:
+    """Take the figures out of the results of runs that were remembered before there was a table of them.
+
+    It reads plain JSON: what a result is in Python has changed since.
+    """
+    for run, whole in connection.execute("SELECT id, whole FROM runs").fetchall():
+        performance = json.loads(zlib.decompress(whole)).get("performance") or {}
+        for figure in performance.get("figures", ()):
+            connection.execute("INSERT OR IGNORE INTO tests (name) VALUES (?)", (figure["bench"],))
+            values = [figure.get(name) for name in ("unit", "base", "patched", "noise", "change")]
+            connection.execute(
+                "INSERT INTO figures SELECT ?, id, ?, ?, ?, ?, ?, ? FROM tests WHERE name = ?",
+                (run, performance["instrument"], *values, figure["bench"]),
+            )
 
 
-def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
+_FIGURES: tuple[Step, ...] = (
+    # bench: a name among the tests. base, patched: NULL where a kernel gave none. change: of harness.perf.model.
+    """CREATE TABLE figures (
+        run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+        bench INTEGER NOT NULL REFERENCES tests,
+        instrument TEXT NOT NULL,
+        unit TEXT NOT NULL,
+        base REAL,
+        patched REAL,
+        noise REAL NOT NULL,
+        change TEXT NOT NULL,
+        PRIMARY KEY (run, bench)
+    ) WITHOUT ROWID""",
+    _figures_of_old_runs,
+)
+
+MIGRATIONS: Final[tuple[tuple[Step, ...], ...]] = (_FIRST, _FIGURES)
+
+
+def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Sequence[Step]] = MIGRATIONS) -> None:
     """Bring a file up to date in one transaction. path: for errors.
 
     Raises UsageError where a newer ktrial wrote it, or where it is a database of something else.
@@ -101,9 +139,11 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Seq
     connection.execute("BEGIN IMMEDIATE")
     try:
         done = _checked(connection, path, len(migrations))  # another process may have been first
-        for statements in migrations[done:]:
-            for statement in statements:
-                connection.execute(statement)
+        for step in (step for steps in migrations[done:] for step in steps):
+            if isinstance(step, str):
+                connection.execute(step)
+            else:
+                step(connection)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(migrations)}")
         connection.execute("COMMIT")

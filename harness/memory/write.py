@@ -41,6 +41,8 @@ def remember(connection: sqlite3.Connection, result: RunResult) -> None:
         forget(connection, result.run)
         run = _run(connection, result, whole)
         _series(connection, run, result)
+        if result.performance:
+            _figures(connection, run, result.performance)
         for side in (result.base, result.patched):
             if side is not None:
                 _side(connection, run, result, side)
@@ -102,6 +104,18 @@ def _side(connection: sqlite3.Connection, run: int, result: RunResult, side: Sid
             for nth, each in _numbered(side.results)
             for reason in (reasons[_digest(each)] if each.reason else None,)
         ),
+    )
+
+
+def _figures(connection: sqlite3.Connection, run: int, performance: Performance) -> None:
+    benches = _tests(connection, (written(figure.bench) for figure in performance.figures))
+    rows = {
+        benches[written(each.bench)]: (each.unit, each.base, each.patched, each.noise, str(each.change))
+        for each in performance.figures
+    }
+    connection.executemany(
+        "INSERT INTO figures VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        ((run, bench, str(performance.instrument), *row) for bench, row in rows.items()),
     )
 
 

@@ -1,0 +1,92 @@
+"""`ktrial history`: what tests and benches did in all the runs that are remembered."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from harness import record
+from harness.errors import UsageError
+from harness.history import BenchHistory, TestHistory
+from harness.memory import catch_up, opened
+from harness.memory.past import Window, matching, past_of_bench, past_of_test
+from harness.report import safe
+from harness.report.past import show_bench, show_many, show_test
+
+__all__ = ["history"]
+
+_AT_LENGTH = 1
+_MOST = 200
+_COMPLETIONS = 50
+
+
+@dataclass(frozen=True)
+class _History:
+    """What `--json` prints."""
+
+    tests: tuple[TestHistory, ...]
+    benches: tuple[BenchHistory, ...]
+
+
+def _complete(incomplete: str) -> list[str]:
+    """Names of tests for the shell's completion."""
+    with opened() as connection:
+        names = matching(connection, incomplete)
+    return [name for name in names if name.startswith(incomplete)][:_COMPLETIONS]
+
+
+def history(
+    test: Annotated[
+        str,
+        typer.Argument(help="A test's or bench's name, a part of one, or a pattern with *.", autocompletion=_complete),
+    ],
+    side: Annotated[str, typer.Option(help="base or patched kernels only.")] = "",
+    kernel: Annotated[str, typer.Option(help="Only kernels of this version: 6.12, 6.12.40.")] = "",
+    series: Annotated[
+        str, typer.Option(help="Only runs of this series: a part of its subject, or its change-id.")
+    ] = "",
+    last: Annotated[int, typer.Option(min=0, help="Only the newest N runs; 0: all.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Show how often a test passed, failed and flaked, on which kernels, and what it took.
+
+    Example: ktrial history 'test_shrink*' --kernel 6.12
+    """
+    if side not in ("", "base", "patched"):
+        raise UsageError(f"--side {side}: there are base and patched")
+    found, left = _found(test, Window(side, kernel, series, last))
+    if json:
+        sys.stdout.write(record.encode(found).decode())
+        return
+    console = Console(highlight=False)
+    if len(found.tests) > _AT_LENGTH:
+        show_many(found.tests, console)
+    for each in found.tests if len(found.tests) <= _AT_LENGTH else ():
+        show_test(each, console)
+    for bench in found.benches:
+        show_bench(bench, console)
+    if left:
+        console.print(f"... and {left} more names match; a longer part of the name, or all of it, chooses among them")
+
+
+def _found(test: str, window: Window) -> tuple[_History, int]:
+    """What is known of all that a pattern matches, and how many names were left out. Raises UsageError."""
+    with opened() as connection:
+        catch_up(connection, _aside)
+        names = matching(connection, test)
+        tests = [past_of_test(connection, name, window) for name in names[:_MOST]]
+        benches = [past_of_bench(connection, name, window) for name in names[:_MOST]]
+    found = _History(tuple(each for each in tests if each), tuple(each for each in benches if each))
+    if not found.tests and not found.benches:
+        what = "in such runs" if names else "in any run that is remembered"
+        raise UsageError(f"no test {test!r} {what}", hint="a part of the name will do; ktrial runs list has the runs")
+    return found, len(names[_MOST:])
+
+
+def _aside(text: str) -> None:
+    Console(stderr=True, highlight=False).print(escape(safe.line(text)), style="dim")
