@@ -227,7 +227,7 @@ def _judged(test: str, base: _Attempts, patched: _Attempts, judge: _Judge) -> Te
     ordinary = _compare_test(test, base.ordinary, patched.ordinary, judge)
     if whole.blamed or not ordinary.blamed or _cleared(patched, judge):
         return whole
-    return replace(ordinary, base_outcomes=base.outcomes, patched_outcomes=patched.outcomes)
+    return replace(whole, change=ordinary.change, worse=ordinary.worse, blamed=True)
 
 
 def _cleared(patched: _Attempts, judge: _Judge) -> bool:
