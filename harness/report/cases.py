@@ -14,6 +14,7 @@ from enum import StrEnum
 from harness.compare import BootChange, Change, LogChange, TestChange
 from harness.errors import ExitCode
 from harness.perf.model import Figure, FigureChange
+from harness.report.facts import outcome_words
 from harness.results import Outcome, SideResults, TestResult
 from harness.run_result import RunResult
 from harness.verdict import VerdictKind
@@ -127,14 +128,12 @@ def _standing(test: TestChange) -> tuple[Standing, str]:
 
 def _details(test: TestChange, attempt: TestResult | None) -> str:
     """The attempts on both sides, and what the one to tell of said."""
-    told = [f"{side}: {', '.join(outcomes)}" for side, outcomes in _sides(test) if outcomes]
+    told = [f"base: {outcome_words(test, 'base')}", f"patched: {outcome_words(test, 'patched')}"]
     told += [f"on base: {test.base_reason}"] if test.base_reason else []
-    told += [attempt.details] if attempt and attempt.details else []
+    if attempt:
+        told += [attempt.details] if attempt.details else []
+        told += [splat.text for splat in attempt.splats if splat.text not in (attempt.details + attempt.log)]
     return "\n".join(told)
-
-
-def _sides(test: TestChange) -> tuple[tuple[str, tuple[Outcome, ...]], ...]:
-    return (("base", test.base_outcomes), ("patched", test.patched_outcomes))
 
 
 def _kernel_log(result: RunResult) -> Iterator[Case]:

@@ -19,10 +19,11 @@ from harness.run_result import KernelInfo, RunResult
 
 __all__ = ["Places", "places_of"]
 
-_FRAME = re.compile(r"(?P<symbol>[A-Za-z_][\w.$]*)\+0x(?P<offset>[0-9a-f]{1,8})/0x(?P<size>[0-9a-f]{1,8})")
+_FRAME = re.compile(r"(?P<symbol>[A-Za-z_][\w.$]{0,500})\+0x(?P<offset>[0-9a-f]{1,8})/0x(?P<size>[0-9a-f]{1,8})")
 # The address of an instruction that faulted or warned; all others are where a call returns to.
 _EXACT = re.compile(r"(?:RIP: (?:[0-9a-f]{4}:)?|EIP: (?:[0-9a-f]{4}:)?|pc : )$")
 _MOST = 5000  # frames of one kernel
+_REACH = 2000  # characters of a line: a log can have very long ones
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Places:
 
     def of(self, side: str, line: str) -> tuple[Frame, ...]:
         """What is known of the frame in a line of a log; nothing where it has none, or it is not known."""
-        match = _FRAME.search(line)
+        match = _FRAME.search(line, 0, _REACH) if self.lines else None
         return self.lines.get(side, {}).get(_key(match), ()) if match else ()
 
 
@@ -52,7 +53,7 @@ def _looked_up(kernel: KernelInfo, texts: Iterable[str]) -> dict[str, tuple[Fram
     folder = Path(kernel.directory)
     try:
         symbols = _Symbols(folder / "System.map") if printed else None
-    except OSError:
+    except (OSError, ValueError):
         return {}
     if symbols is None:
         return {}
@@ -62,7 +63,7 @@ def _looked_up(kernel: KernelInfo, texts: Iterable[str]) -> dict[str, tuple[Fram
 
 
 def _frames(texts: Iterable[str]) -> Iterator[re.Match[str]]:
-    return (match for text in texts for line in text.splitlines() if (match := _FRAME.search(line)))
+    return (match for text in texts for line in text.splitlines() if (match := _FRAME.search(line, 0, _REACH)))
 
 
 def _key(match: re.Match[str]) -> str:
@@ -78,12 +79,14 @@ class _Symbols:
     """A kernel's symbols, with sizes as kallsyms has them: up to the next one."""
 
     def __init__(self, path: Path) -> None:
-        """Read a System.map. Raises OSError."""
+        """Read a System.map. Raises OSError, and ValueError for a file that is none."""
         self._named: dict[str, list[int]] = {}
         starts = set()
-        for address, _, name in (line.split()[:3] for line in path.read_text("utf-8", "replace").splitlines() if line):
-            self._named.setdefault(name, []).append(int(address, 16))
-            starts.add(int(address, 16))
+        for line in path.read_text("utf-8", "replace").splitlines():
+            address, _, name = (*line.split(), "", "")[:3]
+            if name:
+                self._named.setdefault(name, []).append(int(address, 16))
+                starts.add(int(address, 16))
         self._starts = sorted(starts)
 
     def address(self, match: re.Match[str]) -> int | None:

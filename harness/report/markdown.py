@@ -99,7 +99,7 @@ def _subject(result: RunResult) -> str:
         told.append(("patched", tree.patched_commit[:12]))
     told += [("suite", f"{suite.name} ({suite.why})") for suite in result.suites]
     told += [("not compiled", f"{gap.file}: {gap.why}") for gap in result.uncompiled[:_ROWS]]
-    told += [(side.side, facts.side_words(side)) for side in (result.base, result.patched) if side]
+    told += [(f"tests on {side.side}", facts.side_words(side)) for side in (result.base, result.patched) if side]
     told += [("broken by", facts.broken_words(each)) for each in result.broken_by]
     return _facts([fact for fact in told if fact[1]])
 

@@ -1,0 +1,126 @@
+"""JUnit XML: a CI server counts a failure exactly where the verdict does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+import pytest
+from report_golden import is_as_it_was
+from report_samples import SAMPLES, bare, no_regression, regression
+from report_whole import whole
+
+from harness.compare import Change, compare
+from harness.errors import ExitCode, MachineLost
+from harness.report.cases import Standing, cases_of
+from harness.report.junit import junit_xml
+from harness.results import Boot, Outcome, SideResults, TestResult
+from harness.run_result import RunResult
+from harness.verdict import decide, failed_verdict, failure_of, identical_verdict
+
+EVERY = {**SAMPLES, "whole": whole}
+
+
+def tried(base: list[Outcome], patched: list[Outcome], *, other: bool = True) -> RunResult:
+    """A run of one test with these outcomes, beside one that passes."""
+    sides = []
+    for side, outcomes in (("base", base), ("patched", patched)):
+        results = [
+            TestResult("s/t.py::test_it", each, f"{each} here", attempt=at) for at, each in enumerate(outcomes, 1)
+        ]
+        results += [TestResult("s/t.py::test_other", Outcome.PASSED)] if other else []
+        sides.append(SideResults(side, tuple(results), (Boot("000", "clean", "c", 1.0, "tcg"),), 1.0, True))
+    comparison = compare(*sides)
+    return replace(bare(), base=sides[0], patched=sides[1], comparison=comparison, verdict=decide(comparison))
+
+
+def counted(result: RunResult) -> Counter[str]:
+    root = ET.fromstring(junit_xml(result))
+    return Counter({name: int(root.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")})
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_document_is_as_it_was(name):
+    is_as_it_was(f"{name}.junit.xml", junit_xml(EVERY[name]()).decode())
+
+
+@pytest.mark.parametrize("base", list(Outcome))
+@pytest.mark.parametrize("patched", list(Outcome))
+@pytest.mark.parametrize("other", [True, False])
+def test_it_has_a_failure_or_an_error_exactly_where_the_exit_status_is_not_0(base, patched, other):
+    result = tried([base], [patched], other=other)
+    counts = counted(result)
+    assert bool(counts["failures"] + counts["errors"]) == (result.verdict.exit_code is not ExitCode.NO_REGRESSION)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_so_has_every_other_run(name):
+    result = EVERY[name]()
+    counts = counted(result)
+    assert bool(counts["failures"] + counts["errors"]) == (result.verdict.exit_code is not ExitCode.NO_REGRESSION)
+
+
+def test_what_fails_without_the_series_too_is_skipped_and_says_so():
+    case = next(case for case in cases_of(tried([Outcome.FAILED], [Outcome.FAILED])) if case.name == "test_it")
+    assert case.standing is Standing.EXPECTED
+    assert case.message == "fails without the series too: failed here"
+
+
+def test_a_flaky_test_is_no_failure():
+    result = tried([Outcome.PASSED, Outcome.PASSED], [Outcome.PASSED, Outcome.FAILED])
+    assert result.comparison is not None
+    assert result.comparison.of(Change.FLAKY)
+    assert counted(result)["skipped"] == 1
+
+
+def test_a_test_without_a_result_is_an_error():
+    result = tried([Outcome.PASSED], [])
+    assert counted(result)["errors"] == 1
+
+
+def test_a_splat_is_a_failure_of_its_own():
+    cases = [case for case in cases_of(regression()) if case.file == "kernel log"]
+    assert len(cases) == 1
+    assert cases[0].standing is Standing.FAILED
+    assert "suspicious RCU usage" in cases[0].name
+
+
+def test_a_figure_that_got_worse_is_a_failure_and_one_that_is_not_known_is_skipped():
+    standings = {case.name[-14:]: case.standing for case in cases_of(whole()) if case.file == "performance"}
+    assert [*standings.values()] == [Standing.FAILED, Standing.PASSED, Standing.PASSED, Standing.SKIPPED]
+
+
+def test_a_machine_that_was_lost_is_an_error_and_a_series_that_does_not_apply_a_failure():
+    lost = MachineLost("the disk is full")
+    result = replace(bare(), verdict=failed_verdict(lost), failure=failure_of(lost))
+    assert counted(result)["errors"] == 1
+    assert counted(SAMPLES["does_not_apply"]())["failures"] == 1
+
+
+def test_a_run_without_tests_has_one_case():
+    result = replace(bare(), verdict=identical_verdict(), identical=True)
+    assert counted(result) == Counter(tests=1, failures=0, errors=0, skipped=0)
+
+
+def test_a_timeout_says_so_in_its_type():
+    root = ET.fromstring(junit_xml(tried([Outcome.PASSED], [Outcome.TIMED_OUT])))
+    assert [each.get("type") for each in root.iter("failure")] == ["timeout"]
+
+
+def test_counts_of_a_suite_are_those_of_its_cases():
+    root = ET.fromstring(junit_xml(whole()))
+    for suite in root.iter("testsuite"):
+        cases = suite.findall("testcase")
+        assert int(suite.get("tests", "")) == len(cases)
+        for count, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+            assert int(suite.get(count, "")) == sum(case.find(tag) is not None for case in cases)
+
+
+def test_names_are_what_a_server_tells_cases_apart_by():
+    result = no_regression()
+    assert result.comparison is not None
+    root = ET.fromstring(junit_xml(result))
+    names = {(case.get("classname"), case.get("name")) for case in root.iter("testcase")}
+    assert len(names) == len(result.comparison.tests)
+    assert ("xdp_multibuf.test_device", "test_veth") in names
