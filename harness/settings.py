@@ -6,24 +6,32 @@ share = 0.005
 [[perf.bench]]   # the first whose pattern matches a bench's whole name
 name = "drivers/bench_stream.py::*"
 share = 0.02
+
+[mail] and [patchwork]: as harness.post.model and docs/mail.md have them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import platformdirs
 
 from harness.errors import UsageError
 from harness.perf.model import BenchPolicy, Policy
+from harness.post.model import MailSettings, PatchworkSettings
 
-__all__ = ["perf_policy", "settings_file"]
+__all__ = ["mail_settings", "patchwork_settings", "perf_policy", "settings_file"]
+
+T = TypeVar("T", MailSettings, PatchworkSettings)
 
 _VARIABLE = "KTRIAL_CONFIG"
 _LIMITS = ("units", "share")
+_TABLES = {"perf", "mail", "patchwork"}
 
 
 def settings_file() -> Path:
@@ -35,19 +43,44 @@ def settings_file() -> Path:
 def perf_policy(path: Path | None = None) -> Policy:
     """When a figure that changed counts. Raises UsageError, which names the file and what in it is wrong."""
     file = path or settings_file()
-    try:
-        told = tomllib.loads(file.read_text())
-    except FileNotFoundError:
-        if path is None and not os.environ.get(_VARIABLE):
-            return Policy()
-        raise UsageError(f"{file} is not there", hint=f"{_VARIABLE} names the file of settings") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{file}: {error}") from error
-    perf = _table(file, told, {"perf"}, "").get("perf", {})
-    perf = _table(file, perf, {*_LIMITS, "bench"}, "perf.")
+    perf = _table(file, _read(file, path).get("perf", {}), {*_LIMITS, "bench"}, "perf.")
     limits = {"units": Policy().units, "share": Policy().share, **_limits(file, perf, "perf.")}
     benches = tuple(_bench(file, each, limits) for each in perf.get("bench", ()))
     return Policy(limits["units"], limits["share"], benches)
+
+
+def mail_settings(path: Path | None = None) -> MailSettings:
+    """How mail is sent, and to whom: nobody where nothing says so. Raises UsageError as perf_policy does."""
+    return _converted(path, "mail", MailSettings)
+
+
+def patchwork_settings(path: Path | None = None) -> PatchworkSettings:
+    """How checks are posted. Raises UsageError as perf_policy does."""
+    return _converted(path, "patchwork", PatchworkSettings)
+
+
+def _converted(path: Path | None, name: str, kind: type[T]) -> T:
+    file = path or settings_file()
+    known = {field.name for field in dataclasses.fields(kind)}
+    told = _table(file, _read(file, path).get(name, {}), known, f"{name}.")
+    try:
+        return msgspec.convert(told, kind)
+    except msgspec.ValidationError as error:
+        what = str(error).replace(" - at `$.", f": {name}.").rstrip("`")
+        raise UsageError(f"{file}: {what}") from None
+
+
+def _read(file: Path, given: Path | None) -> dict[str, Any]:
+    """All tables; none where there is no file and nobody named one."""
+    try:
+        told = tomllib.loads(file.read_text())
+    except FileNotFoundError:
+        if given is None and not os.environ.get(_VARIABLE):
+            return {}
+        raise UsageError(f"{file} is not there", hint=f"{_VARIABLE} names the file of settings") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{file}: {error}") from error
+    return _table(file, told, _TABLES, "")
 
 
 def _bench(file: Path, told: Any, otherwise: dict[str, float]) -> BenchPolicy:

@@ -1,0 +1,1 @@
+"""Take a report where people look for it: to a mailing list by SMTP, to Patchwork by its REST API."""
