@@ -37,7 +37,10 @@ Markdown = Annotated[str | None, typer.Option(help="Write the report as GitHub's
 
 @dataclass(frozen=True)
 class Forms:
-    """Where each form goes: a file's name, `-` for standard output, None where it was not asked for."""
+    """Where each form goes: a file's name, `-` for standard output, None where it was not asked for.
+
+    Raises UsageError where two go to standard output.
+    """
 
     html: str | None = None
     junit: str | None = None
@@ -45,6 +48,10 @@ class Forms:
     markdown: str | None = None
     json: str | None = None
     html_folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.to_stdout > 1:
+            raise UsageError("only one report can go to standard output", hint="name files for the others")
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) is not None for field in fields(self))
@@ -56,9 +63,7 @@ class Forms:
 
 
 def write_forms(folder: RunFolder, result: RunResult, forms: Forms) -> None:
-    """Write all that were asked for. Raises UsageError where a file cannot be written, or two go to one place."""
-    if forms.to_stdout > 1:
-        raise UsageError("only one report can go to standard output", hint="name files for the others")
+    """Write all that were asked for. Raises UsageError where one cannot be written."""
     writer = _Writer(folder, result)
     for target, encode in writer.files(forms):
         _write(target, encode())

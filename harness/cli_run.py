@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +11,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from harness.cli_forms import Forms, Html, HtmlFolder, Junit, Ktap, Markdown, write_forms
 from harness.cli_progress import observing
 from harness.errors import ExitCode, KtrialError, UsageError
 from harness.outcome import conclude, resume_command
 from harness.perf.model import Instrument
 from harness.plan import Invocation, new_seed
 from harness.record import atomic_write
-from harness.report.json import encode_result
 from harness.report.terminal import Verbosity, render
 from harness.run_result import RunResult
 from harness.settings import perf_policy
@@ -68,6 +69,11 @@ def run(
     ] = False,
     resume: Annotated[str | None, typer.Option(help="Go on with a run: its id, folder, or `last`.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for this run.")] = None,
+    html: Html = None,
+    html_folder: HtmlFolder = None,
+    junit: Junit = None,
+    ktap: Ktap = None,
+    markdown: Markdown = None,
     json: Annotated[str | None, typer.Option(help="Write the result as JSON to this file, or - .")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict alone.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print everything, uncut.")] = False,
@@ -79,6 +85,7 @@ def run(
     Exit status: 0 no regression, 1 regression, 2 bad usage, 3 does not apply, 4 does not configure, 5 does not
     build, 6 tree or toolchain unusable, 7 machine lost, 8 not a series. docs/exit-codes.md has them all.
     """
+    forms = Forms(html, junit, ktap, markdown, json, html_folder)
     verbosity = Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else Verbosity.NORMAL
     if resume:
         folder = find_run(resume)
@@ -126,8 +133,11 @@ def run(
             raise UsageError("--perf compares with the base kernel, and --no-base builds none")
         folder = new_run(out, Path(series).stem if series != "-" else "stdin")
         folder.save_invocation(invocation)
+    forms = replace(forms, json=json or invocation.json)
     result = _run(folder, invocation, quiet)
-    _report(result, json or invocation.json, verbosity)
+    if not forms.to_stdout:
+        render(result, Console(highlight=False), verbosity=verbosity)
+    write_forms(folder, result, forms)
     raise typer.Exit(result.verdict.exit_code)
 
 
@@ -155,12 +165,3 @@ def _standard_input(folder: RunFolder, invocation: Invocation) -> bytes | None:
     if not kept.exists():
         atomic_write(kept, sys.stdin.buffer.read())
     return kept.read_bytes()
-
-
-def _report(result: RunResult, json: str | None, verbosity: Verbosity) -> None:
-    if json == "-":
-        sys.stdout.buffer.write(encode_result(result))
-        return
-    if json:
-        atomic_write(Path(json), encode_result(result))
-    render(result, Console(highlight=False), verbosity=verbosity)
