@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mail_samples import ENVELOPE, HOSTILE, MAILS, PERFORMANCE, answering, blamed, hostile, measured, obeyed
 from report_samples import SAMPLES, bare, no_regression, regression
 
+from harness.flakiness import KnownFlake
 from harness.report.mail import Letterhead, address_of, answered, as_bytes, compose
 from harness.report.mail_again import try_again
 from harness.report.mail_lines import WIDTH, bar, guarded, prose, shell
@@ -168,6 +169,13 @@ def test_the_first_failure_is_there_with_what_the_kernel_said():
     assert "RSP: 0018" not in text
     assert "0123456789abcdef0123456789abcdef01234567 (6.12.40," in text
     assert "digest c0ffeec0ffee" in text
+
+
+def test_a_test_that_flaked_before_is_marked():
+    known = KnownFlake("xdp_multibuf/test_adjust_tail.py::test_shrink[frame=9000,by=page]", 1, 9, 1)
+    text = text_of(replace(regression(), known_flaky=(known,)))
+    assert "3x passed -> 3x failed (flaky before)" in text
+    assert text.count("(flaky before)") == 1
 
 
 def test_a_tag_is_offered_only_where_all_is_well_and_a_tester_is_named():

@@ -7,7 +7,7 @@ harness.report.mail_lines, so that none of it is a trailer, a diff or a command.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -17,7 +17,7 @@ from harness.report.mail_again import try_again
 from harness.report.mail_figures import cost
 from harness.report.mail_lines import bar, facts, guarded, item, prose, sendable, shell, wrapped_bar
 from harness.results import Outcome, SideResults, TestResult
-from harness.run_result import RunResult
+from harness.run_result import Environment, RunResult
 from harness.splats import brief
 from harness.verdict import VerdictKind
 
@@ -99,26 +99,28 @@ def _culprits(result: RunResult) -> list[str]:
 
 def _compared(result: RunResult, comparison: Comparison) -> Iterator[list[str]]:
     """What is worse, the first failure at length, what is new in the kernel log; then what else changed."""
+    flaky = {known.test for known in result.known_flaky}
     for change, words in _BAD.items():
-        yield _tests(comparison.of(change), words)
+        yield _tests(comparison.of(change), words, flaky)
     failing = (*comparison.blamed, *comparison.of(Change.FAILING))
     if failing:
         yield _first_failure(result, failing[0])
     if comparison.blamed_log:
         yield _in_log(comparison.blamed_log, "New in" if comparison.compared else "In")
     for change, words in _OTHER.items():
-        yield _tests(comparison.of(change), words)
+        yield _tests(comparison.of(change), words, flaky)
 
 
-def _tests(tests: Sequence[TestChange], words: str) -> list[str]:
-    """`3 tests broke:`, and their names under their files."""
+def _tests(tests: Sequence[TestChange], words: str, flaky: Set[str]) -> list[str]:
+    """`3 tests broke`, and their names under their files. flaky: those that failed now and then before the series."""
     if not tests:
         return []
     lines = [f"{len(tests)} {'test' if len(tests) == 1 else 'tests'} {_number(words, len(tests))}"]
     for file, group in groupby(tests[:_TESTS], lambda test: test.test.rpartition("::")[0]):
         lines += prose(file, "  ") if file else []
         for test in group:
-            lines += item(test.test.removeprefix(f"{file}::"), _outcomes(test), "    ")
+            known = " (flaky before)" if test.test in flaky else ""
+            lines += item(test.test.removeprefix(f"{file}::"), _outcomes(test) + known, "    ")
     return [*lines, f"    ... and {len(tests) - _TESTS} more"] if len(tests) > _TESTS else lines
 
 
@@ -204,25 +206,29 @@ def _offer(result: RunResult, letterhead: Letterhead) -> list[str]:
 
 
 def _circumstances(result: RunResult) -> list[str]:
-    """Which series, on which commit, how configured, by what compiled and run."""
+    """Which series, on which commit, how configured, by what compiled and run: what two reports can differ in."""
     environment = result.environment
-    series = result.series
-    count = f"{len(series.patches)} patch{'' if len(series.patches) == 1 else 'es'}" if series else ""
-    compiler = ", ".join(filter(None, (environment.compiler, environment.linker))) if result.kernels else ""
-    emulated = f"{environment.qemu.partition(' (')[0]}, {environment.accelerator}" if result.comparison else ""
+    pahole = f"pahole {environment.pahole}" if environment.pahole else ""
+    compiler = ", ".join(filter(None, (environment.compiler, environment.linker, pahole))) if result.kernels else ""
     return facts(
         (
-            (
-                "series",
-                f"{series.title} ({f'v{series.version}, ' if series.version > 1 else ''}{count})" if series else "",
-            ),
+            ("series", _series(result)),
             ("base", _base(result)),
+            ("patched", result.tree.patched_commit if result.tree else ""),
             ("config", _config(result)),
             ("suites", ", ".join(suite.name for suite in result.suites)),
             ("compiler", compiler),
-            ("machine", emulated),
+            ("machine", _machine(environment) if result.comparison else ""),
         )
     )
+
+
+def _series(result: RunResult) -> str:
+    series = result.series
+    if series is None:
+        return ""
+    count = f"{len(series.patches)} patch{'' if len(series.patches) == 1 else 'es'}"
+    return f"{series.title} ({f'v{series.version}, ' if series.version > 1 else ''}{count})"
 
 
 def _base(result: RunResult) -> str:
@@ -239,7 +245,18 @@ def _config(result: RunResult) -> str:
         return ""
     names = [name.rpartition("/")[2] for name in (config.config_base, *config.fragments)]
     touched = f"; for this series also {', '.join(config.touched)}" if config.touched else ""
-    return f"{' + '.join(names)} (digest {config.patched_digest[:12]}){touched}"
+    other = f", base {config.base_digest[:12]}" if config.base_digest != config.patched_digest else ""
+    return f"{' + '.join(names)} (digest {config.patched_digest[:12]}{other}){touched}"
+
+
+def _machine(environment: Environment) -> str:
+    """`QEMU emulator version 7.2.22, virtme-ng 1.40, tcg, load 0.5 to 2.1, seed 4711`."""
+    loads = (environment.load_before, environment.load_after)
+    told = [environment.qemu.partition(" (")[0], environment.virtme_ng, environment.accelerator]
+    told.append(f"load {loads[0]:.1f} to {loads[1]:.1f}" if loads[0] is not None and loads[1] is not None else "")
+    told.append(f"seed {environment.seed}" if environment.seed else "")
+    told.append(f"seeds {', '.join(map(str, environment.perf_seeds))}" if environment.perf_seeds else "")
+    return ", ".join(filter(None, told))
 
 
 def _again(result: RunResult, letterhead: Letterhead) -> list[str]:
