@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 from rich.console import Console
 
+from harness.cli_forms import Forms, Html, HtmlFolder, Junit, Ktap, Markdown, write_forms
+from harness.cli_post import post
 from harness.errors import UsageError
-from harness.record import atomic_write
-from harness.report.json import encode_result, read_result
+from harness.report.json import read_result
 from harness.report.terminal import Verbosity, render
 from harness.run_result import RunResult
 from harness.store import RunFolder, find_run, list_runs
 
 __all__ = ["finished_result", "report"]
-
-_STDOUT = "-"
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -34,24 +31,36 @@ def report(
             help="A run's id, the beginning or the end of one, its folder, or `last`.", autocompletion=_complete
         ),
     ] = "last",
-    json: Annotated[str | None, typer.Option(help="Write the whole result as JSON to this file, or - .")] = None,
+    html: Html = None,
+    html_folder: HtmlFolder = None,
+    junit: Junit = None,
+    ktap: Ktap = None,
+    markdown: Markdown = None,
+    json: Annotated[str | None, typer.Option(help="Write the whole result as JSON, or to - .", metavar="FILE")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Terminal: the verdict, and what broke.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Terminal: everything, uncut.")] = False,
+    mail: Annotated[bool, typer.Option("--mail", help="Print the mail that answers the cover letter.")] = False,
+    send: Annotated[bool, typer.Option("--send", help="Send that mail, once; docs/mail.md has the settings.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="--send, even if it was sent already.")] = False,
+    patchwork: Annotated[str | None, typer.Option(help="Post checks to this Patchwork.", metavar="URL")] = None,
+    series: Annotated[int | None, typer.Option(help="The series there.", metavar="ID")] = None,
 ) -> None:
     """Write the report of a run in any of its forms, several at once; on the terminal where none is named.
 
-    Example: ktrial report last --json result.json
+    Example: ktrial report last --html report.html --junit junit.xml
 
     docs/reports.md shows each form.
     """
     folder = find_run(run)
     result = finished_result(folder)
-    wanted = {target: encode for target, encode in ((json, encode_result),) if target is not None}
-    if not wanted:
+    forms = Forms(html, junit, ktap, markdown, json, html_folder)
+    posting = mail or send or again or patchwork is not None or series is not None
+    if not forms and not posting:
         verbosity = Verbosity.VERBOSE if verbose else Verbosity.QUIET if quiet else Verbosity.NORMAL
         render(result, Console(highlight=False), verbosity=verbosity)
-    for target, encode in wanted.items():
-        _write(target, encode(result))
+    write_forms(folder, result, forms)
+    if posting:
+        post(folder, result, mail=mail, send=send, again=again, patchwork=patchwork, series=series)
 
 
 def finished_result(folder: RunFolder) -> RunResult:
@@ -65,13 +74,3 @@ def finished_result(folder: RunFolder) -> RunResult:
             f"{folder.result} is not a result that this ktrial can read: {error}",
             hint=f"ktrial runs show --json {folder.id} prints it as it is",
         ) from error
-
-
-def _write(target: str, data: bytes) -> None:
-    if target == _STDOUT:
-        sys.stdout.buffer.write(data)
-        return
-    try:
-        atomic_write(Path(target).expanduser(), data)
-    except OSError as error:
-        raise UsageError(f"{target} cannot be written: {error.strerror}") from error

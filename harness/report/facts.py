@@ -15,6 +15,7 @@ __all__ = [
     "Fact",
     "broken_words",
     "change_counts",
+    "change_words",
     "config_facts",
     "duration",
     "environment_facts",
@@ -85,6 +86,13 @@ def outcome_words(test: TestChange, side: str) -> str:
     outcomes: tuple[Outcome, ...] = test.base_outcomes if side == "base" else test.patched_outcomes
     counts = Counter(outcomes)
     return ", ".join(f"{count}x {each}" if count > 1 else str(each) for each, count in counts.items()) or "-"
+
+
+def change_words(test: TestChange, compared: bool) -> str:
+    """`regression: base 2x passed, patched 2x failed`; `passed` of what is the same on both."""
+    if not compared or test.change is Change.SAME:
+        return outcome_words(test, "patched")
+    return f"{test.change}: base {outcome_words(test, 'base')}, patched {outcome_words(test, 'patched')}"
 
 
 def side_words(side: SideResults) -> str:

@@ -15,7 +15,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.compare import Comparison
 from harness.errors import ExitCode
 from harness.perf.model import FigureChange, Performance
 from harness.report import facts, safe
@@ -57,7 +56,7 @@ def html_page(result: RunResult, evidence: Evidence | None = None, *, pages: dic
         counts=facts.change_counts(comparison) if comparison else (),
         measured=_measured(result.performance) if result.performance else None,
         drawn=timeline_plot("when each stage, build and guest was at work", found.timeline),
-        columns=_columns(comparison),
+        compared=bool(comparison and comparison.compared),
     )
 
 
@@ -73,10 +72,6 @@ def tone_of(result: RunResult) -> str:
     """How the verdict is coloured."""
     tones = {ExitCode.NO_REGRESSION: "good", ExitCode.REGRESSION: "bad"}
     return tones.get(result.verdict.exit_code, "odd")
-
-
-def _columns(comparison: Comparison | None) -> tuple[str, ...]:
-    return ("base", "patched") if comparison and comparison.compared else ("patched",)
 
 
 def _measured(performance: Performance) -> dict[str, Any]:
