@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from harness import record
+from harness.cli_between import compare, why
 from harness.cli_tables import gigabytes, plain_table, table_console
 from harness.errors import UsageError
 from harness.report import safe
@@ -22,7 +23,9 @@ from harness.verdict import Verdict
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="List, show and remove runs.")
+app = typer.Typer(no_args_is_help=True, help="List, show, compare and move runs.")
+app.command()(compare)
+app.command()(why)
 
 _LAST_EVENTS = 5
 

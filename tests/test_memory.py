@@ -245,7 +245,7 @@ def test_runs_that_were_there_before_are_taken_in_once(memory):
     unreadable.result.write_text('{"schema_version": "99"}')
     said = []
     assert catch_up(memory, said.append) == 2
-    assert said == ["2 runs that were there already are remembered now"]
+    assert said == ["2 runs that were there already: remembered now"]
     assert catch_up(memory, said.append) == 0
     assert len(said) == 1
 

@@ -65,5 +65,5 @@ def catch_up(connection: sqlite3.Connection, say: Say) -> int:
             known.add(result.run)
             taken += 1
     if taken:
-        say(f"{taken} runs that were there already are remembered now")
+        say(f"{taken} {'run that was' if taken == 1 else 'runs that were'} there already: remembered now")
     return taken

@@ -16,7 +16,7 @@ from harness.memory.write import OUTCOMES
 from harness.results import SideResults, TestResult
 from harness.run_result import RunResult
 
-__all__ = ["Remembered", "find", "known_runs", "of_series", "previous", "recall"]
+__all__ = ["Remembered", "find", "known_runs", "newest", "of_series", "previous", "recall"]
 
 _COLUMNS = "run, started, kind, line, title, change_id, version, author, folder, machine"
 
@@ -40,6 +40,12 @@ class Remembered:
 def known_runs(connection: sqlite3.Connection) -> frozenset[str]:
     """The ids of all runs that are remembered."""
     return frozenset(run for (run,) in connection.execute("SELECT run FROM runs"))
+
+
+def newest(connection: sqlite3.Connection) -> str:
+    """The id of the run that was started last; "" where there is none."""
+    row = connection.execute("SELECT run FROM runs ORDER BY started DESC LIMIT 1").fetchone()
+    return row[0] if row else ""
 
 
 def recall(connection: sqlite3.Connection, run: str) -> RunResult:
