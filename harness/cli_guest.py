@@ -35,7 +35,7 @@ from harness.results import Outcome, SideResults
 from harness.store import RunFolder, find_run, new_run
 from harness.suites import Suite, find_suites, load_suite
 
-__all__ = ["boot", "image_of", "shell", "test"]
+__all__ = ["board_options", "boot", "image_of", "shell", "test"]
 
 Many = list[str] | None
 _LAST_LINES = 15
@@ -73,7 +73,7 @@ def test(
 
     Exits with 0 when nothing failed, 1 when something did, 7 when the machine was lost.
     """
-    board, wiring = _board(on, iface, loop, peer, ssh_config)
+    board, wiring = board_options(on, iface, loop, peer, ssh_config)
     image = _chosen(kernel, board)
     suites = tuple(load_suite(name) for name in suite) if suite else find_suites()
     run = new_run(out, f"test-{image.parent.name if image else on}")
@@ -101,7 +101,7 @@ def test(
     raise typer.Exit(_status(results))
 
 
-def _board(on: str, iface: str, loop: str, peer: str, ssh_config: Path | None) -> tuple[Board | None, Wiring]:
+def board_options(on: str, iface: str, loop: str, peer: str, ssh_config: Path | None) -> tuple[Board | None, Wiring]:
     """The board of --on, and how it is cabled. Raises UsageError."""
     wiring = wiring_of(iface, loop, peer)
     if on:

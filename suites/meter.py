@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from bpf.libbpf import Program
 from marks import marks
-from pmu import cycles
+from pmu import EveryProcessor, cycles
 
 BATCHES = 15  # as in harness/perf/measure.py
 # Length of a batch in ns, and the most runs. Counted batches are shorter than the time between two ticks of a kernel
 # with HZ=1000, so that most have none; timed ones are long, so that a read of the clock is nothing.
 _COUNTED, _TIMED = (200_000, 1024), (5_000_000, 200_000)
+_FLOW = 0.1  # seconds of a batch of packets that come of themselves
 _ICOUNT, _CYCLES, _WALL = "icount", "cycles", "wall"  # as in harness/perf/model.py
 
 
@@ -78,14 +80,43 @@ class Meter:
             counter.close()
         self._told(values, "cycles/packet")
 
+    def flow(self, count: Callable[[], int], *, scope: str, seconds: float = _FLOW) -> None:
+        """What a packet costs while packets come of themselves: time between two, or cycles of every processor.
+
+        count: packets so far. scope: what sends them. seconds: of a batch. Fails where none come.
+        """
+        if self._instrument == _ICOUNT:
+            pytest.skip("instructions of an emulated guest are not counted on a wire: --instrument cycles or wall")
+        counter = _every_processor() if self._instrument == _CYCLES else None
+        read = counter.read if counter else time.monotonic_ns
+        values = []
+        try:
+            for _ in range(BATCHES):
+                packets, before = count(), read()
+                time.sleep(seconds)
+                packets, after = count() - packets, read()
+                assert packets, f"no packet came within {seconds} s"
+                values.append((after - before) / packets)
+        finally:
+            if counter:
+                counter.close()
+        self._told(values, "cycles/packet" if counter else "insns/packet", scope=scope)
+
+    @property
+    def is_clock(self) -> bool:
+        """Whether figures are of time, so that a slow sender shows as well as a slow receiver."""
+        return self._instrument == _WALL
+
     def _needs_clock(self) -> None:
         if self._instrument == _CYCLES:
             pytest.skip("this bench reads a clock, and no counter of cycles")
 
-    def _told(self, values: Sequence[float], unit: str, profile: Mapping[str, object] | None = None) -> None:
+    def _told(
+        self, values: Sequence[float], unit: str, profile: Mapping[str, object] | None = None, *, scope: str = ""
+    ) -> None:
         if self._instrument == _WALL:
             unit = unit.replace("insns", "ns", 1)
-        figure = {"unit": unit, "values": list(values), **({"profile": profile} if profile else {})}
+        figure = {"unit": unit, "values": list(values), "scope": scope, **({"profile": profile} if profile else {})}
         self._item.user_properties.append(("ktrial-figure", figure))
 
     def exact(self, value: float, unit: str, scope: str = "") -> None:
@@ -97,6 +128,14 @@ class Meter:
         self._needs_clock()
         assert len(values) == BATCHES, f"{len(values)} readings, not {BATCHES}"
         self._told(values, unit, profile)
+
+
+def _every_processor() -> EveryProcessor:
+    """Skips where this machine has no counter of cycles."""
+    try:
+        return EveryProcessor()
+    except OSError as error:
+        pytest.skip(f"no counter of cycles here: {error.strerror or error}")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-__all__ = ["Counter", "cycles"]
+__all__ = ["Counter", "EveryProcessor", "cycles"]
 
 _CALLS = {"x86_64": 298, "aarch64": 241}
 _HARDWARE, _CYCLES = 0, 0  # PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES (include/uapi/linux/perf_event.h)
@@ -18,16 +18,20 @@ _PINNED, _EXCLUDE_USER, _EXCLUDE_HV = 1 << 2, 1 << 4, 1 << 6
 
 
 class Counter:
-    """An event of this thread, counted in the kernel alone from now on. Raises OSError where there is none."""
+    """An event, counted in the kernel alone from now on: of this thread, or of all that a processor does.
 
-    def __init__(self, kind: int = _HARDWARE, config: int = _CYCLES) -> None:
+    Raises OSError where there is none.
+    """
+
+    def __init__(self, kind: int = _HARDWARE, config: int = _CYCLES, *, processor: int | None = None) -> None:
         flags = _PINNED | _EXCLUDE_USER | _EXCLUDE_HV
         attributes = struct.pack("=IIQQQQQ", kind, _SIZE, config, 0, 0, 0, flags).ljust(_SIZE, b"\0")
         number = _CALLS.get(platform.machine())
         if number is None:
             raise OSError(f"perf_event_open's number on {platform.machine()} is not known")
         libc = ctypes.CDLL(None, use_errno=True)
-        self._fd = libc.syscall(number, attributes, 0, -1, -1, 0)
+        whom = (0, -1) if processor is None else (-1, processor)
+        self._fd = libc.syscall(number, attributes, *whom, -1, 0)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), f"perf_event_open: {os.strerror(ctypes.get_errno())}")
 
@@ -40,6 +44,27 @@ class Counter:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+class EveryProcessor:
+    """The cycles of all processors that are online, in the kernel. Raises OSError where one has no counter."""
+
+    def __init__(self) -> None:
+        self._counters: list[Counter] = []
+        try:
+            for processor in sorted(os.sched_getaffinity(0)):
+                self._counters.append(Counter(processor=processor))
+        except OSError:
+            self.close()
+            raise
+
+    def read(self) -> int:
+        """The count so far. Raises OSError, as a counter does."""
+        return sum(counter.read() for counter in self._counters)
+
+    def close(self) -> None:
+        for counter in self._counters:
+            counter.close()
 
 
 def cycles() -> Counter:

@@ -22,7 +22,7 @@ from harness.errors import MachineLost, UsageError
 from harness.machine.model import Deadlines
 from harness.places import vm_dir
 
-__all__ = ["Board", "BoardSpec", "agent_command", "board_of", "payload", "probe"]
+__all__ = ["Board", "BoardSpec", "Facts", "agent_command", "board_of", "payload", "probe"]
 
 _PREFIX = "ssh:"
 _DEADLINE = 60.0
@@ -65,9 +65,11 @@ except OSError:
     libbpf = False
 here = (os.environ.get("SSH_CONNECTION", "").split() + [""] * 4)[2].partition("%")[0]
 through = next((name for name, address in addresses() if here and address == ipaddress.ip_address(here)), "")
+boot = open("/proc/sys/kernel/random/boot_id").read().strip()
 interfaces = sorted(name for _, name in socket.if_nameindex())
 print(json.dumps({"python": sys.version_info[:2], "user": os.getuid(), "machine": os.uname().machine,
-    "release": os.uname().release, "libbpf": libbpf, "interfaces": interfaces, "through": through,
+    "release": os.uname().release, "version": os.uname().version, "boot": boot, "libbpf": libbpf,
+    "interfaces": interfaces, "through": through,
     "log": os.access("/dev/kmsg", os.R_OK | os.W_OK)}))
 """
 # Reads its length, 16 digits, and then as much of a tar; whatever comes after is for the worker.
@@ -120,7 +122,8 @@ class BoardSpec:
 class Facts:
     """What a board says of itself. python: major and minor version. user: its id. log: /dev/kmsg may be used.
 
-    through: the interface that we are connected through, "" where that is not known.
+    through: the interface that we are connected through, "" where that is not known. release, version: as of uname(2).
+    boot: the kernel's id of this boot (/proc/sys/kernel/random/boot_id).
     """
 
     python: tuple[int, int]
@@ -131,6 +134,8 @@ class Facts:
     interfaces: tuple[str, ...]
     log: bool
     through: str = ""
+    version: str = ""
+    boot: str = ""
 
 
 def board_of(text: str, ssh_config: str = "") -> Board:

@@ -96,7 +96,7 @@ def bench_redirect_device(meter: Meter, course: Course, size: int):
 @on_courses
 def bench_redirect_cpu(meter: Meter, course: Course, size: int):
     """XDP_REDIRECT through a cpumap, whose thread makes an skb of it and gives it to the stack."""
-    with cpu_entry(course.lane):
+    with cpu_entry(course.lane.loaded):
         course.measure(meter, "to_cpu", size, course.passed)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from af_xdp.xsk import Xsk
+from bpf.libbpf import Object
 from laps import LAP, PACKETS
 from marks import marks
 from meter import Meter
@@ -108,9 +109,9 @@ class Received:
 
 
 @contextlib.contextmanager
-def cpu_entry(lane: Lane) -> Iterator[None]:
+def cpu_entry(loaded: Object) -> Iterator[None]:
     """Processor 0 in the cpumap. Its thread runs as soon as it has something: a scheduler's choices are no figure."""
-    cpus = lane.loaded.map("cpus")
+    cpus = loaded.map("cpus")
     error = cpus.update(0, _CPU_QUEUE)
     assert not error, f"an entry in the cpumap: {os.strerror(error)}"
     try:

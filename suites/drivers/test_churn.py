@@ -14,7 +14,7 @@ from drivers.bench import Bench, assert_same, frames_of
 from drivers.cases import on_devices, over
 from drivers.programs import Action, Programs
 from drivers.rig import Rig
-from drivers.rows import Row
+from drivers.rows import Native, Row
 from drivers.traffic import Traffic, traffic
 from net.ethtool import Channels, channels, rings, set_channels, set_rings
 from net.link import wait_for
@@ -137,7 +137,8 @@ def test_mtu_changes(rig: Rig, device: Row, mode: Mode, programs: Programs):
     _skip_if_forgotten(bench)
     with bench.running("plain_a", Action.PASS) as near:
         with traffic(rig.far) as flow:
-            for mtu in (1800, 1500, 2000, 1500):
+            # A card without native XDP knows of no program, and takes seconds for each change.
+            for mtu in (1800, 1500) if device.native is Native.NONE else (1800, 1500, 2000, 1500):
                 flow.wait_for_more()
                 rig.link.set_mtu(mtu)
                 rig.link.wait_until_up()

@@ -230,7 +230,7 @@ def test_frags_program_is_refused(rig: Rig, device: Row, programs: Programs):
     assert error.name == device.plain_jumbo, f"{device.name}: {device.plain_jumbo} expected at MTU 9000: {error}"
 
 
-@over(lambda row: carries_jumbo(row) or row.forgets_program != "")
+@over(lambda row: has_own_jumbo(row) or row.forgets_program != "")
 def test_mtu_raised_over_a_plain_program(rig: Rig, device: Row, mode: Mode, programs: Programs):
     """With a program without frags attached the MTU stays small (the row's errno), or frames are safe."""
     if mode is Mode.NATIVE and device.native is Native.NONE:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 import subprocess
 import time
 from types import TracebackType
@@ -19,7 +20,7 @@ from net.link import DEADLINE, Link
 from net.netlink import NetlinkError
 from net.wire import TEST_TYPE, ethernet
 
-__all__ = ["Remote"]
+__all__ = ["Remote", "ssh_command"]
 
 # Each line asks for one thing, and is answered by one: {"send": frame, "count": n}, {"take": seconds}, {"mtu": n}.
 _SERVER = """\
@@ -97,11 +98,9 @@ class Remote:
     """The far end. Use it as a context manager. link: the end here, up; target: for ssh."""
 
     def __init__(self, target: str, link: Link) -> None:
-        options = [word for option in _OPTIONS for word in ("-o", option)]
-        server = f"python3 -u -c {_quoted(_SERVER)} {TEST_TYPE}"
-        argv = ["ssh", "-T", "-e", "none", *options, "--", target, server]
+        argv = ssh_command(target, "python3", "-u", "-c", _SERVER, str(TEST_TYPE))
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self._target, self._link = target, link
+        self.target, self._link = target, link
         self.name = ""
         self.mtu = 0
 
@@ -113,9 +112,7 @@ class Remote:
             told = self._ask(find=1.0)
             self.name, self.mtu = told["name"], told.get("mtu", 0)
         if not self.name:
-            pytest.fail(
-                f"no frame from {self._link.name} comes to {self._target}: is that where its cable ends?", False
-            )
+            pytest.fail(f"no frame from {self._link.name} comes to {self.target}: is that where its cable ends?", False)
 
     def send(self, frame: bytes, count: int = 1) -> None:
         """Raises NetlinkError: ENETDOWN, EMSGSIZE (larger than the MTU there)."""
@@ -132,7 +129,7 @@ class Remote:
         while len(got) < count:
             got += self.pending(0.2)
             if len(got) < count and time.monotonic() > end:
-                where = f"{self.name} of {self._target}"
+                where = f"{self.name} of {self.target}"
                 pytest.fail(f"{count} frames on {where}: {len(got)} came within {DEADLINE:.0f} s", False)
         return got
 
@@ -152,10 +149,10 @@ class Remote:
         except BrokenPipeError:
             line = b""
         if not line:
-            pytest.fail(f"{self._target} cannot be used: {self._last_words()}", False)
+            pytest.fail(f"{self.target} cannot be used: {self._last_words()}", False)
         told: dict[str, Any] = json.loads(line)
         if "error" in told:
-            raise NetlinkError(told["errno"], f"{self.name or 'an interface'} of {self._target}")
+            raise NetlinkError(told["errno"], f"{self.name or 'an interface'} of {self.target}")
         return told
 
     def _last_words(self) -> str:
@@ -183,5 +180,7 @@ class Remote:
         self.close()
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
+def ssh_command(target: str, *words: str) -> list[str]:
+    """ssh that never asks, and that notices within half a minute when the other side is gone."""
+    options = [word for option in _OPTIONS for word in ("-o", option)]
+    return ["ssh", "-T", "-e", "none", *options, "--", target, shlex.join(words)]
