@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import re
@@ -19,8 +20,10 @@ from rich.console import Console
 
 from harness.build.model import Diagnostic
 from harness.compare import compare
+from harness.flakiness import KnownFlake
 from harness.report import safe
 from harness.report.json import encode_result, read_result, schema, schema_text, write_result
+from harness.report.layout import name_lines
 from harness.report.terminal import Verbosity, render
 from harness.results import Outcome, SideResults, Splat, TestResult
 from harness.run_result import Paths, RunResult
@@ -56,10 +59,54 @@ def test_the_first_line_is_the_verdict_whole(name, verbosity):
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_nothing_but_the_verdict_and_commands_is_wider_than_the_terminal(name):
-    commands = [f"  {line}" for line in SAMPLES[name]().reproduce.splitlines()]
+def test_nothing_but_the_verdict_and_paths_is_wider_than_the_terminal(name):
     lines = rendered(SAMPLES[name](), 80).splitlines()[1:]
-    assert [line for line in lines if len(line) > 80 and line not in commands] == []
+    assert [line for line in lines if len(line) > 80 and "::" not in line and SAMPLES[name]().run not in line] == []
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_no_line_ends_in_blanks(name):
+    lines = rendered(SAMPLES[name](), 80).splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def failing(*reasons: str) -> RunResult:
+    """A run in which a test broke for each reason."""
+    tests = [f"s/t.py::test[{number}]" for number in range(len(reasons))]
+    base = SideResults("base", tuple(TestResult(test, Outcome.PASSED) for test in tests), (), 1.0, True)
+    bad = tuple(TestResult(test, Outcome.FAILED, reason) for test, reason in zip(tests, reasons, strict=True))
+    patched = SideResults("patched", bad, (), 1.0, True)
+    comparison = compare(base, patched)
+    return replace(bare(), verdict=decide(comparison), base=base, patched=patched, comparison=comparison)
+
+
+def test_what_fails_alike_is_told_once_and_what_fails_otherwise_too():
+    shown = rendered(failing("saw 3 of 5 frames", "saw 4 of 5 frames", "no device", "0x1f is wrong", "0x2e is wrong"))
+    assert "saw 3 of 5 frames" in shown
+    assert "saw 4 of 5 frames" not in shown
+    assert shown.count("and 1 more that fail alike") == 2
+    assert "no device" in shown
+    verbose = rendered(failing("saw 3 of 5 frames", "saw 4 of 5 frames"), verbosity=Verbosity.VERBOSE)
+    assert "saw 4 of 5 frames" in verbose
+
+
+def test_a_fourth_way_to_fail_is_counted():
+    assert "... and 2 that fail otherwise, listed above" in rendered(failing("a", "b", "c", "d", "e"))
+
+
+def test_a_test_that_flaked_before_says_so():
+    known = KnownFlake("s/t.py::test[1]", 3, 120, 3)
+    shown = rendered(replace(failing("a", "b"), known_flaky=(known,)))
+    assert shown.count("flaky in 3 of 120 base runs before") == 1
+
+
+@pytest.mark.parametrize("room", [30, 40, 60, 76])
+def test_a_name_is_broken_at_brackets_and_commas_and_never_within_a_word(room):
+    name = "test_shrink_into_a_short_linear_part[head=64,frame=9000,by=linear+page-1]/sub_test_of_a_long_name"
+    lines = name_lines(name, room)
+    assert "".join(line.strip() for line in lines) == name
+    for line, after in itertools.pairwise(lines):
+        assert line[-1] in ",/]:" or after.lstrip()[0] in "["
 
 
 def test_there_is_no_colour_without_a_terminal_or_under_no_color(monkeypatch):

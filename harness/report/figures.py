@@ -34,7 +34,7 @@ def performance_table(performance: Performance, *, every: bool = False) -> Rende
     if len(shown) > _ROWS and not every:
         parts.append(Text(f"  ... and {len(shown) - _ROWS} that changed less", "dim"))
     parts += _unknown(unknown)
-    for more in (where_table(performance), steps_table(performance)):
+    for more in (where_table(performance, every=every), steps_table(performance)):
         parts += [Text(), more] if more else []
     for table in tables_of(performance):
         parts += [Text(), *map(safe.text, lines_of(table))]

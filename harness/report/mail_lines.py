@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from harness.report import safe
+from harness.report.commands import broken
 
 __all__ = ["WIDTH", "bar", "facts", "guarded", "item", "prose", "sendable", "shell", "wrapped_bar"]
 
@@ -86,20 +87,4 @@ def facts(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 def shell(words: Sequence[str], indent: str = "  ") -> list[str]:
     """A command, broken between its options. words: quoted for a shell."""
-    lines, line = [], indent
-    for part in _options(words):
-        if line.strip() and len(line) + len(part) > WIDTH - 2:
-            lines.append(line if line.endswith("| ") else f"{line}\\")
-            line = f"{indent}    "
-        line += f"{part} "
-    return [guarded(each.rstrip()) for each in (*lines, line)]
-
-
-def _options(words: Sequence[str]) -> list[str]:
-    """The words joined into what is to stand on one line: an option and its value, a command and its pipe."""
-    parts: list[list[str]] = [[]]
-    for word in words:
-        if word.startswith("--") or parts[-1][-1:] == ["|"]:
-            parts.append([])
-        parts[-1].append(word)
-    return [" ".join(part) for part in parts if part]
+    return [guarded(line) for line in broken(words, WIDTH, indent)]

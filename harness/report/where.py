@@ -16,13 +16,17 @@ from harness.report.benches import short_name
 __all__ = ["where_table"]
 
 _GROUPS = 12
+_LARGEST = 4
 _FUNCTIONS = 8
 _BENCHES = 3
 _SMALL = 0.5  # insns: what is less is no row of its own
 
 
-def where_table(performance: Performance) -> RenderableType | None:
-    """For every kind of difference: how large, in which benches, functions and patches. None where there is none."""
+def where_table(performance: Performance, *, every: bool = True) -> RenderableType | None:
+    """For every kind of difference: how large, in which benches, functions and patches. None where there is none.
+
+    every: false for the largest alone.
+    """
     if performance.nowhere:
         return Text("where it went  ", "bold") + safe.text(f"not known: {performance.nowhere}")
     if not performance.attributions:
@@ -31,10 +35,11 @@ def where_table(performance: Performance) -> RenderableType | None:
     groups = sorted(_alike(told), key=lambda group: -abs(group[0].delta))
     head = "profile: insns/packet of each kernel function, counted by QEMU's TCG plugin, two boots a kernel"
     parts: list[RenderableType] = [Text("where it went  ", "bold") + safe.text(head)]
-    for group in groups[:_GROUPS]:
+    most = _GROUPS if every else _LARGEST
+    for group in groups[:most]:
         parts += [safe.text(f"  {_number(group[0].delta)} {_benches(group)}"), _functions(group[0])]
-    if len(groups) > _GROUPS:
-        parts.append(Text(f"  ... and {len(groups) - _GROUPS} smaller kinds of difference", "dim"))
+    if len(groups) > most:
+        parts.append(Text(f"  ... and {len(groups) - most} smaller kinds of difference", "dim"))
     failed = [each for each in performance.attributions if each.failure]
     parts += [
         Text("  not known: ", "yellow") + safe.text(f"{each.bench}: {each.failure}") for each in failed[:_BENCHES]

@@ -1,0 +1,47 @@
+"""Shell commands as a page has them: broken between options, where a reader sees them and a shell joins them. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from harness.report import safe
+
+__all__ = ["broken", "broken_line"]
+
+_MORE = "    "
+
+
+def broken(words: Sequence[str], width: int, indent: str = "  ") -> list[str]:
+    """A command in lines of at most `width` columns where its options allow. words: quoted for a shell."""
+    lines, line = [], indent
+    for part in _options(words):
+        if line.strip() and len(line) + len(part) > width - 2:
+            lines.append(line if line.endswith("| ") else f"{line}\\")
+            line = f"{indent}{_MORE}"
+        line += f"{part} "
+    return [each.rstrip() for each in (*lines, line)]
+
+
+def broken_line(command: str, width: int, indent: str = "  ") -> list[str]:
+    """The same of one line of a script; one that is no plain command is left as it is."""
+    shown = safe.line(command)
+    try:
+        words = shlex.split(shown)
+    except ValueError:
+        return [f"{indent}{shown}"]
+    return (
+        broken([shlex.quote(word) for word in words], width, indent)
+        if shlex.join(words) == shown
+        else [f"{indent}{shown}"]
+    )
+
+
+def _options(words: Sequence[str]) -> list[str]:
+    """The words joined into what is to stand on one line: an option and its value, a command and its pipe."""
+    parts: list[list[str]] = [[]]
+    for word in words:
+        if word.startswith("--") or parts[-1][-1:] == ["|"]:
+            parts.append([])
+        parts[-1].append(word)
+    return [" ".join(part) for part in parts if part]
