@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO_SERIES ?= examples/breaks-shrink.mbox
 DEMO_TREE ?= debian:6.12
+DEMO_RUN ?= build/demo-run
+DEMO_FIGURES ?= build/demo-figures
 PYTEST_ARGS ?=
 
 # The oldest Python that will do is 3.11; a distribution's python3 may be older than the newest it has.
@@ -24,7 +26,7 @@ DPKG_HAS = dpkg-query -W -f='$${db:Status-Status} $${Package},$${Provides}\n' \
 APT_GET = $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help demo test test-fast lint bench setup packages clean
+.PHONY: help demo demo-report test test-fast lint bench setup packages clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,6 +39,14 @@ demo: setup ## put an example series on trial: a regression, with its verdict
 	0) echo "== wrong: this series breaks the shrinking of fragments, and ktrial did not see it" >&2; exit 1 ;; \
 	*) exit $$status ;; \
 	esac
+
+demo-report: setup ## the demo's report in every form, to docs/demo-report (of two runs that are made, or named)
+	@$(BIN)/ktrial report "$(DEMO_RUN)" -q >/dev/null 2>&1 || $(BIN)/ktrial run $(DEMO_SERIES) --tree $(DEMO_TREE) \
+		--suite xdp_multibuf -k test_shrink --reruns 1 --bisect --out "$(DEMO_RUN)" || [ $$? = 1 ]
+	@$(BIN)/ktrial report "$(DEMO_FIGURES)" -q >/dev/null 2>&1 || $(BIN)/ktrial run examples/costs-instructions.mbox \
+		--tree $(DEMO_TREE) --suite xdp_multibuf --perf --out "$(DEMO_FIGURES)" \
+		-k "test_shrink or bench_nothing or bench_get_buff or bench_adjust_tail" || [ $$? = 1 ]
+	@$(BIN)/python -m bench.demo_report "$(DEMO_RUN)" --figures "$(DEMO_FIGURES)"
 
 test: lint ## lint, and every test: builds kernels and boots them
 	@echo "== pytest, in two processes: one for what builds and boots, one for all else"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 from harness.compare import BrokenBy, Change, Comparison, TestChange
+from harness.report.environment import carried
 from harness.results import Outcome, SideResults
 from harness.run_result import KernelInfo, RunResult
 
@@ -17,6 +17,7 @@ __all__ = [
     "change_counts",
     "change_words",
     "config_facts",
+    "config_notes",
     "duration",
     "environment_facts",
     "kernel_facts",
@@ -27,9 +28,6 @@ __all__ = [
 ]
 
 Fact = tuple[str, str]
-
-_TOLD_ELSEWHERE = ("accelerator_why",)
-_YES_NO = {True: "yes", False: "no"}
 
 
 def subject_facts(result: RunResult) -> tuple[Fact, ...]:
@@ -47,25 +45,28 @@ def config_facts(result: RunResult) -> tuple[Fact, ...]:
         told += [("digest", config.patched_digest)]
     else:
         told += [("digest of base", config.base_digest), ("digest of patched", config.patched_digest)]
-    if config.touched:
-        told.append(("turned on", f"{', '.join(config.touched)}: compile what the series touches"))
-    told += [("absent", f"{symbol}: {reason}") for symbol, reason in config.absent]
-    return tuple(told)
+    return (*told, *config_notes(result))
+
+
+def config_notes(result: RunResult) -> tuple[Fact, ...]:
+    """What was turned on in the configuration, and what did not take."""
+    config = result.config
+    if config is None:
+        return ()
+    turned_on = f"{', '.join(config.touched)}: compile what the series touches"
+    told = [("turned on", turned_on)] if config.touched else []
+    return (*told, *(("absent", f"{symbol}: {reason}") for symbol, reason in config.absent))
 
 
 def environment_facts(result: RunResult) -> tuple[Fact, ...]:
-    """All that is known of what ran the trial: every field, so that two reports can be held side by side."""
-    found = result.environment
-    told = []
-    for field in fields(found):
-        value = getattr(found, field.name)
-        if field.name == "accelerator" and value and found.accelerator_why:
-            value = f"{value} ({found.accelerator_why})"
-        if field.name not in _TOLD_ELSEWHERE:
-            told.append((field.name.replace("_", "-" if field.name == "virtme_ng" else " "), _value(value)))
-    told.append(("schema of the result", result.schema_version))
-    told += [(name, value) for name, value in result.extra.items()]
-    return tuple(fact for fact in told if fact[1])
+    """All that went into the run, so that two reports can be held side by side."""
+    environment = result.environment
+    more = (
+        ("attempts at what differs", str(environment.attempts)),
+        ("ccache", "used" if environment.ccache else "not used"),
+        ("schema of the result", result.schema_version),
+    )
+    return (*carried(result), *more, *result.extra.items())
 
 
 def kernel_facts(kernel: KernelInfo) -> str:
@@ -143,13 +144,3 @@ def _subject(result: RunResult) -> Iterator[Fact]:
     yield from (("not compiled", f"{gap.file}: {gap.why}") for gap in result.uncompiled)
     yield "started", result.started
     yield "finished", result.finished
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return _YES_NO[value]
-    if isinstance(value, int | float):
-        return f"{value:.10g}" if value else ""
-    if isinstance(value, tuple | list):
-        return ", ".join(map(_value, value))
-    return str(value) if value is not None else ""

@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 from harness.report import safe
 from harness.report.cases import Case, Standing, cases_of
+from harness.report.facts import Fact, config_notes, environment_facts
 from harness.run_result import RunResult
 
 __all__ = ["junit_xml"]
@@ -33,18 +34,17 @@ def junit_xml(result: RunResult) -> bytes:
     by_file: dict[str, list[Case]] = {}
     for case in cases:
         by_file.setdefault(case.file, []).append(case)
-    for file, of_file in by_file.items():
-        root.append(_suite(file, of_file, result))
+    for number, (file, of_file) in enumerate(by_file.items()):
+        root.append(_suite(file, of_file, result, _carried(result) if number == 0 else ()))
     ET.indent(root)
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="utf-8") + b"\n"
 
 
-def _suite(file: str, cases: Sequence[Case], result: RunResult) -> ET.Element:
+def _suite(file: str, cases: Sequence[Case], result: RunResult, more: Iterable[Fact]) -> ET.Element:
     suite = ET.Element("testsuite", name=safe.line(file), timestamp=_timestamp(result.started), **_counts(cases))
     properties = ET.SubElement(suite, "properties")
-    for name, value in _properties(result):
-        if value:
-            ET.SubElement(properties, "property", name=name, value=safe.line(value))
+    for name, value in (*_run(result), *more):
+        ET.SubElement(properties, "property", name=safe.line(name), value=safe.line(value))
     for case, name in zip(cases, _distinct(cases), strict=True):
         suite.append(_case(case, name))
     return suite
@@ -92,20 +92,19 @@ def _counts(cases: Sequence[Case]) -> dict[str, str]:
     }
 
 
-def _properties(result: RunResult) -> tuple[tuple[str, str], ...]:
-    series, tree, config = result.series, result.tree, result.config
+def _run(result: RunResult) -> tuple[Fact, ...]:
+    """Which run a suite is of: every suite says so."""
     return (
         ("ktrial.run", result.run),
         ("ktrial.verdict", result.verdict.line),
         ("ktrial.exit_code", str(int(result.verdict.exit_code))),
-        ("ktrial.version", result.environment.ktrial),
-        ("series", series.title if series else ""),
-        ("base", tree.base_commit if tree else ""),
-        ("patched", tree.patched_commit if tree else ""),
-        ("config", config.patched_digest if config else ""),
-        ("compiler", result.environment.compiler),
-        ("accelerator", result.environment.accelerator),
     )
+
+
+def _carried(result: RunResult) -> tuple[Fact, ...]:
+    """All that went into the run: the first suite says it for all."""
+    series = (("series", result.series.title),) if result.series else ()
+    return (*series, *config_notes(result), *environment_facts(result))
 
 
 def _timestamp(started: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.report import safe
 from harness.report.cases import Case, Standing, cases_of
+from harness.report.facts import config_notes, environment_facts
 from harness.run_result import RunResult
 
 __all__ = ["ktap_text"]
@@ -34,9 +35,9 @@ def ktap_text(result: RunResult) -> str:
 
 def _head(result: RunResult) -> Iterator[str]:
     yield f"| {safe.line(result.verdict.line)}"
-    yield f"| run {safe.line(result.run)}, ktrial {safe.line(result.environment.ktrial)}"
-    if result.tree:
-        yield f"| base {safe.line(result.tree.base_commit)}, patched {safe.line(result.tree.patched_commit)}"
+    series = (("series", result.series.title),) if result.series else ()
+    for name, value in (("run", result.run), *series, *config_notes(result), *environment_facts(result)):
+        yield f"| {safe.line(name)}: {safe.line(value)}"
 
 
 def _below(file: str, cases: Sequence[Case]) -> Iterator[str]:

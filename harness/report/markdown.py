@@ -76,7 +76,10 @@ def _sections(result: RunResult) -> Iterator[str]:
         yield _letters(result.performance)
     yield _warnings(result)
     yield _fold("Reproduce", _block(result.reproduce, "sh")) if result.reproduce else ""
-    yield _fold("Environment", _facts((*facts.config_facts(result), *_kernels(result), *_environment(result))))
+    yield _fold(
+        "Environment",
+        _facts((("run", result.run), *_kernels(result), *facts.config_notes(result), *facts.environment_facts(result))),
+    )
 
 
 def _failure(result: RunResult) -> str:
@@ -215,10 +218,6 @@ def _warnings(result: RunResult) -> str:
 
 def _kernels(result: RunResult) -> tuple[facts.Fact, ...]:
     return tuple((f"kernel {kernel.side}", facts.kernel_facts(kernel)) for kernel in result.kernels)
-
-
-def _environment(result: RunResult) -> tuple[facts.Fact, ...]:
-    return (("run", result.run), *facts.environment_facts(result))
 
 
 def _facts(found: Iterable[facts.Fact]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.compare import Change, Comparison, LogChange, TestChange
+from harness.flakiness import flake_words
 from harness.report.html.blocks import Block, Budget
 from harness.report.logs import LineKind, LogLine, detail_lines, log_lines
 from harness.results import SideResults, TestResult, left_reason
@@ -55,6 +56,7 @@ def changes_of(result: RunResult, budget: Budget) -> tuple[ChangeGroup, ...]:
     comparison = result.comparison
     if comparison is None:
         return ()
+    flakes = result.known_flaky
     attempts = [_by_test(side) for side in (result.patched, result.base)]
     culprits = {test: _patch(each.first, each.last) for each in result.broken_by for test in each.tests}
     groups = []
@@ -67,7 +69,8 @@ def changes_of(result: RunResult, budget: Budget) -> tuple[ChangeGroup, ...]:
             blocks = tuple(_blocks(told[0], told[1], budget))
             opened = number <= _OPEN and (test.blamed or change is Change.FAILING)
             culprit = culprits.get(test.test, "")
-            views.append(TestView(f"t{number}", test, blocks, tuple(_facts(test, told[0])), opened, culprit))
+            said = (*_facts(test, told[0]), *(flake_words(flake) for flake in flakes if flake.test == test.test))
+            views.append(TestView(f"t{number}", test, blocks, said, opened, culprit))
         if views:
             groups.append(ChangeGroup(change, tuple(views)))
     return tuple(groups)
