@@ -52,7 +52,7 @@ def main() -> None:
     _pictures(asked.to, result, evidence)
     if asked.figures:
         page = html_page(*_neutral_run(find_run(asked.figures)))
-        _picture(_from(page, "performance"), asked.to / "figures.png", 1000, 1900)
+        _picture(_from(page, "performance"), asked.to / "figures.png", 900, 1700)
     for path in sorted(asked.to.iterdir()):
         print(f"{path.stat().st_size / 1000:7.1f} kB  {path.relative_to(asked.to.parent)}")
 
@@ -74,8 +74,8 @@ def _texts(folder: Path, result: RunResult, evidence: Evidence) -> None:
 
 def _pictures(folder: Path, result: RunResult, evidence: Evidence) -> None:
     page = html_page(result, evidence)
-    _picture(page, folder / "html.png", 1100, 1500)
-    _picture(_from(page, "results"), folder / "html-dark.png", 500, 1100, dark=True)
+    _picture(page, folder / "html.png", 1000, 1200)
+    _picture(_from(page, "results"), folder / "html-dark.png", 500, 900, dark=True)
     console = Console(
         file=io.StringIO(), width=_COLUMNS, record=True, force_terminal=True, color_system="truecolor", highlight=False
     )
@@ -83,7 +83,7 @@ def _pictures(folder: Path, result: RunResult, evidence: Evidence) -> None:
     shown = console.export_html(theme=DEFAULT_TERMINAL_THEME, inline_styles=True)
     style = "body { margin: 16px; font-size: 14px; } pre { white-space: pre-wrap; }"
     shown = shown.replace("</head>", f"<style>{style}</style></head>")
-    _picture(shown, folder / "terminal.png", 900, 1200)
+    _picture(shown, folder / "terminal.png", 900, 900)
 
 
 def _terminal(result: RunResult, console: Console) -> str:
