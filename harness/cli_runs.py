@@ -13,12 +13,14 @@ from rich.markup import escape
 
 from harness import record
 from harness.cli_between import compare, why
+from harness.cli_moving import export, import_
 from harness.cli_tables import gigabytes, plain_table, table_console
 from harness.errors import UsageError
 from harness.report import safe
 from harness.report.json import read_result
 from harness.report.terminal import Verbosity, render
 from harness.store import RunFolder, RunState, RunSummary, find_run, list_runs, remove_run, summary
+from harness.transfer.model import ARRIVAL, Arrival
 from harness.verdict import Verdict
 
 __all__ = ["app"]
@@ -26,6 +28,8 @@ __all__ = ["app"]
 app = typer.Typer(no_args_is_help=True, help="List, show, compare and move runs.")
 app.command()(compare)
 app.command()(why)
+app.command()(export)
+app.command("import")(import_)
 
 _LAST_EVENTS = 5
 
@@ -39,7 +43,10 @@ class _Head:
 
 @dataclass(frozen=True)
 class _Row:
-    """A run, as `--json` lists it. exit_code: None where the run is not finished. size: bytes."""
+    """A run, as `--json` lists it. exit_code: None where the run is not finished. size: bytes.
+
+    machine: where it came from, with `ktrial runs import`; "" for one that was made here.
+    """
 
     id: str
     created: str
@@ -50,6 +57,7 @@ class _Row:
     verdict: str
     folder: str
     size: int
+    machine: str
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -74,7 +82,12 @@ def list_(json: Annotated[bool, typer.Option("--json", help="Print the list as J
         return
     table = plain_table("run", "state", "size", "verdict")
     for row in rows:
-        table.add_row(row.id, row.state, gigabytes(row.size), escape(row.verdict or _reached(row.stage)))
+        table.add_row(
+            row.id,
+            f"from {row.machine}" if row.machine else row.state,
+            gigabytes(row.size),
+            escape(row.verdict or _reached(row.stage)),
+        )
     console = table_console()
     console.print(table if rows else "No runs yet: ktrial run SERIES makes one.")
 
@@ -118,6 +131,7 @@ def rm(
 
 def _row(entry: RunSummary) -> _Row:
     head = record.load_if(entry.run.result, _Head)
+    arrival = record.load_if(entry.run.path / ARRIVAL, Arrival)
     verdict = head.verdict if head else None
     return _Row(
         id=entry.card.id,
@@ -129,6 +143,7 @@ def _row(entry: RunSummary) -> _Row:
         verdict=safe.line(verdict.line) if verdict else "",
         folder=str(entry.run.path),
         size=entry.size,
+        machine=arrival.machine if arrival else "",
     )
 
 

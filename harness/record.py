@@ -37,7 +37,10 @@ def encode(value: Any) -> bytes:
 
 def decode(data: bytes, kind: type[T]) -> T:
     """The value of type `kind` that `encode` wrote. Raises msgspec.DecodeError on anything else."""
-    return msgspec.json.decode(data, type=kind, dec_hook=_from_json)
+    try:
+        return msgspec.json.decode(data, type=kind, dec_hook=_from_json)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"it is no UTF-8: {error}") from error
 
 
 def atomic_write(path: Path, data: bytes) -> None:
