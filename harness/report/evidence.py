@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.kconfig.dotconfig import Difference, diff
+from harness.kconfig.dotconfig import diff
+from harness.kconfig.model import Difference
 from harness.report.decode import Places, places_of
 from harness.report.timeline import Timeline, read_timeline
 from harness.run_result import RunResult

@@ -30,18 +30,21 @@ _ELEMENTS = {
 def junit_xml(result: RunResult) -> bytes:
     """A `testsuites` document, UTF-8, one `testsuite` for each file of tests."""
     cases = cases_of(result)
-    root = ET.Element("testsuites", name="ktrial", **_counts(cases))
+    root = ET.Element("testsuites", {"name": "ktrial", **_counts(cases)})
     by_file: dict[str, list[Case]] = {}
     for case in cases:
         by_file.setdefault(case.file, []).append(case)
     for number, (file, of_file) in enumerate(by_file.items()):
         root.append(_suite(file, of_file, result, _carried(result) if number == 0 else ()))
     ET.indent(root)
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="utf-8") + b"\n"
+    document: bytes = ET.tostring(root, encoding="utf-8")
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + document + b"\n"
 
 
 def _suite(file: str, cases: Sequence[Case], result: RunResult, more: Iterable[Fact]) -> ET.Element:
-    suite = ET.Element("testsuite", name=safe.line(file), timestamp=_timestamp(result.started), **_counts(cases))
+    suite = ET.Element(
+        "testsuite", {"name": safe.line(file), "timestamp": _timestamp(result.started), **_counts(cases)}
+    )
     properties = ET.SubElement(suite, "properties")
     for name, value in (*_run(result), *more):
         ET.SubElement(properties, "property", name=safe.line(name), value=safe.line(value))
