@@ -16,6 +16,7 @@ from harness.compare import Change
 from harness.errors import ExitCode
 from harness.kselftest.proof import Proof, ProofKind, proof_words
 from harness.report import changes, safe
+from harness.report.environment import carried
 from harness.report.facts import broken_words, kernel_facts, near, side_words
 from harness.report.figures import performance_table
 from harness.report.layout import Fact, commands, facts, indented, name_lines, put, wrapped
@@ -60,7 +61,7 @@ def render(result: RunResult, console: Console, *, verbosity: Verbosity = Verbos
     _warnings(result, console, whole)
     folder = result.paths.folder
     logs = [("logs", folder), *((name, near(path, folder)) for name, path in result.paths.logs)]
-    facts(console, [*_subject(result), *_environment(result), *(result.asked if whole else ())], logs)
+    facts(console, [*_subject(result), *_configured(result), *(carried(result) if whole else _ran(result))], logs)
 
 
 def _verdict(result: RunResult) -> Text:
@@ -150,9 +151,8 @@ def _subject(result: RunResult) -> list[Fact]:
     return told
 
 
-def _environment(result: RunResult) -> list[Fact]:
-    """How the kernels were configured and built, and what ran them."""
-    environment = result.environment
+def _configured(result: RunResult) -> list[Fact]:
+    """How the kernels were configured and built."""
     told: list[Fact] = []
     if result.config:
         config = result.config
@@ -162,12 +162,17 @@ def _environment(result: RunResult) -> list[Fact]:
         if config.touched:
             told.append(("turned on", f"{', '.join(config.touched)}: compile what the series touches"))
         told += [("absent", f"{symbol}: {reason}") for symbol, reason in config.absent]
-    told += [(f"kernel, {kernel.side}", kernel_facts(kernel)) for kernel in result.kernels]
+    return [*told, *((f"kernel, {kernel.side}", kernel_facts(kernel)) for kernel in result.kernels)]
+
+
+def _ran(result: RunResult) -> list[Fact]:
+    """What built and ran them, in few lines."""
+    environment = result.environment
     pahole = f"pahole {environment.pahole}" if environment.pahole else ""
     built = ", ".join(part for part in (environment.compiler, environment.linker, pahole) if part)
     ran = ", ".join(part for part in (environment.qemu, environment.virtme_ng) if part)
     accelerator = environment.accelerator + (f" ({environment.accelerator_why})" if environment.accelerator_why else "")
-    told += [("compiler", built), ("machine", ran), ("accelerator", accelerator), ("host", _host(result))]
+    told = [("compiler", built), ("machine", ran), ("accelerator", accelerator), ("host", _host(result))]
     return [fact for fact in (*told, ("ktrial", environment.ktrial)) if fact[1]]
 
 
