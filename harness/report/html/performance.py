@@ -43,6 +43,7 @@ class FigureRow:
     delta: str
     share: str
     noise: str
+    interval: str
     why: str
 
 
@@ -53,6 +54,11 @@ class FigureGroup:
     file: str
     unit: str
     rows: tuple[FigureRow, ...]
+
+    @property
+    def varies(self) -> bool:
+        """Whether the instrument does, so that a difference is known by an interval alone."""
+        return any(row.interval for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,8 @@ def _row(figure: Figure) -> FigureRow:
         patched=_number(figure.patched),
         delta=_delta(figure),
         share="" if figure.change is FigureChange.UNKNOWN else f"{figure.share:+.1%}",
-        noise=_noise(figure),
+        noise=_number(figure.noise),
+        interval=f"{figure.interval[0]:+.3g} to {figure.interval[1]:+.3g}" if figure.interval else "",
         why=figure.why,
     )
 
@@ -188,11 +195,6 @@ def _delta(figure: Figure) -> str:
     if figure.change is FigureChange.UNKNOWN:
         return ""
     return f"{round(figure.delta, 1):+.6g}" if round(figure.delta, 1) else "0"
-
-
-def _noise(figure: Figure) -> str:
-    between = f" ({figure.interval[0]:+.3g} to {figure.interval[1]:+.3g})" if figure.interval else ""
-    return f"{_number(figure.noise)}{between}"
 
 
 def _number(value: float | None) -> str:
