@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["cache_dir", "configs_dir", "memory_file", "packages_file", "runs_dir", "suites_dir", "vm_dir"]
+__all__ = ["cache_dir", "configs_dir", "packages_file", "runs_dir", "suites_dir", "vm_dir"]
 
 
 def _shipped(name: str) -> Path:
@@ -46,9 +46,3 @@ def runs_dir() -> Path:
     """The runs' folders: $KTRIAL_RUNS, else `ktrial/runs` in the user's state folder."""
     given = os.environ.get("KTRIAL_RUNS")
     return (Path(given) if given else platformdirs.user_state_path("ktrial") / "runs").expanduser().resolve()
-
-
-def memory_file() -> Path:
-    """The memory of all runs: $KTRIAL_MEMORY, else `memory.sqlite` beside the runs' folders."""
-    given = os.environ.get("KTRIAL_MEMORY")
-    return Path(given).expanduser().resolve() if given else runs_dir() / "memory.sqlite"

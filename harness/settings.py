@@ -7,6 +7,9 @@ share = 0.005
 name = "drivers/bench_stream.py::*"
 share = 0.02
 
+[memory]
+file = "~/trials/memory.sqlite"   # instead of the one beside the runs
+
 [mail] and [patchwork]: as harness.post.model and docs/mail.md have them.
 """
 
@@ -23,15 +26,17 @@ import platformdirs
 
 from harness.errors import UsageError
 from harness.perf.model import BenchPolicy, Policy
+from harness.places import runs_dir
 from harness.post.model import MailSettings, PatchworkSettings
 
-__all__ = ["mail_settings", "patchwork_settings", "perf_policy", "settings_file"]
+__all__ = ["mail_settings", "memory_file", "patchwork_settings", "perf_policy", "settings_file"]
 
 T = TypeVar("T", MailSettings, PatchworkSettings)
 
 _VARIABLE = "KTRIAL_CONFIG"
 _LIMITS = ("units", "share")
-_TABLES = {"perf", "mail", "patchwork"}
+_MEMORY_VARIABLE = "KTRIAL_MEMORY"
+_TABLES = {"perf", "mail", "patchwork", "memory"}
 
 
 def settings_file() -> Path:
@@ -57,6 +62,20 @@ def mail_settings(path: Path | None = None) -> MailSettings:
 def patchwork_settings(path: Path | None = None) -> PatchworkSettings:
     """How checks are posted. Raises UsageError as perf_policy does."""
     return _converted(path, "patchwork", PatchworkSettings)
+
+
+def memory_file(path: Path | None = None) -> Path:
+    """The memory of all runs: $KTRIAL_MEMORY, else the setting, else `memory.sqlite` beside the runs' folders.
+
+    Raises UsageError as perf_policy does.
+    """
+    given = os.environ.get(_MEMORY_VARIABLE)
+    if not given:
+        file = path or settings_file()
+        given = _table(file, _read(file, path).get("memory", {}), {"file"}, "memory.").get("file")
+        if given is not None and (not isinstance(given, str) or not given):
+            raise UsageError(f"{file}: memory.file is {given!r}, not the name of a file")
+    return Path(given).expanduser().resolve() if given else runs_dir() / "memory.sqlite"
 
 
 def _converted(path: Path | None, name: str, kind: type[T]) -> T:

@@ -20,8 +20,8 @@ from harness.memory.past import Window, matching, past_of_bench, past_of_test
 from harness.memory.recall import find, known_runs, previous, recall
 from harness.memory.schema import APPLICATION_ID, MIGRATIONS, migrate
 from harness.memory.write import remember
-from harness.places import memory_file
 from harness.report.json import write_result
+from harness.settings import memory_file
 from harness.store import RunFolder, new_run
 
 OLD = Path(__file__).parent / "golden" / "memory"
@@ -47,6 +47,27 @@ def test_it_is_beside_the_runs_unless_another_file_is_named(tmp_path, monkeypatc
     assert memory_file() == (tmp_path / "runs" / "memory.sqlite").resolve()
     monkeypatch.setenv("KTRIAL_MEMORY", str(tmp_path / "elsewhere.db"))
     assert memory_file() == (tmp_path / "elsewhere.db").resolve()
+
+
+def test_a_setting_names_it_and_the_variable_goes_before(tmp_path, monkeypatch):
+    settings_file = tmp_path / "config.toml"
+    settings_file.write_text(f'[memory]\nfile = "{tmp_path}/set.sqlite"\n')
+    assert memory_file(settings_file) == (tmp_path / "set.sqlite").resolve()
+    monkeypatch.setenv("KTRIAL_MEMORY", str(tmp_path / "elsewhere.db"))
+    assert memory_file(settings_file) == (tmp_path / "elsewhere.db").resolve()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("file = 7", "memory.file is 7"), ('file = ""', "memory.file is ''"), ("size = 1", "memory.size")],
+)
+def test_a_wrong_setting_is_said_and_fails_no_run(tmp_path, monkeypatch, text, words):
+    settings_file = tmp_path / "config.toml"
+    settings_file.write_text(f"[memory]\n{text}\n")
+    with pytest.raises(UsageError, match=words):
+        memory_file(settings_file)
+    monkeypatch.setenv("KTRIAL_CONFIG", str(settings_file))
+    assert remember_run(finished(), lambda _: None) is False
 
 
 def test_a_run_is_recalled_with_every_attempt(memory):

@@ -22,7 +22,12 @@ from harness.memory import opened
 from harness.memory.write import remember
 from harness.report.between import show_explanation
 from harness.report.environment import carried
+from harness.report.html.page import html_page
 from harness.report.json import write_result
+from harness.report.junit import junit_xml
+from harness.report.ktap import ktap_text
+from harness.report.markdown import markdown
+from harness.report.terminal import Verbosity, render
 from harness.results import Outcome
 from harness.run_result import Environment, SuiteInfo
 from harness.store import new_run
@@ -272,6 +277,15 @@ def test_whatever_two_runs_are_they_can_be_shown(text, one, other):
     assert "‮" not in out
 
 
+def in_form(run, form):
+    if form == "verbose":
+        out = io.StringIO()
+        render(run, Console(file=out, width=100), verbosity=Verbosity.VERBOSE)
+        return out.getvalue()
+    forms = {"junit": lambda: junit_xml(run).decode(), "ktap": lambda: ktap_text(run)}
+    return {**forms, "markdown": lambda: markdown(run), "html": lambda: html_page(run)}[form]()
+
+
 class TestTheCommand:
     """Runs are named by id; a folder that is gone is no hindrance."""
 
@@ -338,6 +352,32 @@ class TestWhatEveryReportCarries:
         assert run.tree.patched_commit in rows["patched"]
         assert run.config.patched_digest in rows["configuration"]
         assert rows["host load"] == "0.5 before, 1.25 at the end, on 8 processors"
+
+    @pytest.mark.parametrize("form", ["verbose", "junit", "ktap", "markdown", "html"])
+    def test_they_are_in_every_form_of_a_report(self, form):
+        run = SAMPLES["regression"]()
+        environment = replace(
+            run.environment, instrument="icount", seed=47110815, load_before=0.53, load_after=1.27, processors=17
+        )
+        run = replace(run, environment=environment)
+        text = "".join(in_form(run, form).split())
+        for told in (
+            run.tree.base_commit,
+            run.tree.patched_commit,
+            run.config.patched_digest,
+            *run.config.fragments,
+            environment.compiler,
+            environment.pahole,
+            environment.qemu,
+            environment.virtme_ng,
+            environment.accelerator,
+            "icount",
+            "47110815",
+            "0.53",
+            "1.27",
+            environment.ktrial,
+        ):
+            assert "".join(told.split()) in text, told
 
     def test_what_is_not_known_is_left_out(self):
         rows = dict(carried(SAMPLES["does_not_apply"]()))

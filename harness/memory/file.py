@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.errors import KtrialError, MachineLost, UsageError
 from harness.memory.schema import migrate
-from harness.places import memory_file
+from harness.settings import memory_file
 
 __all__ = ["opened", "writing"]
 
@@ -20,7 +20,7 @@ _PATIENCE = 60.0  # seconds that a writer waits for others; each takes a fractio
 def opened(path: Path | None = None) -> Iterator[sqlite3.Connection]:
     """The memory, made where it is not there and brought up to date where it is old.
 
-    path: `harness.places.memory_file` by default. Raises UsageError where the file is no memory or a newer ktrial's,
+    path: `harness.settings.memory_file` by default. Raises UsageError where the file is no memory or a newer ktrial's,
     MachineLost where it cannot be read or written.
     """
     file = path or memory_file()

@@ -134,7 +134,12 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Seq
 
     Raises UsageError where a newer ktrial wrote it, or where it is a database of something else.
     """
-    if _checked(connection, path, len(migrations)) == len(migrations):
+    connection.execute("BEGIN")  # all that is looked at is of one moment
+    try:
+        done = _checked(connection, path, len(migrations))
+    finally:
+        connection.execute("ROLLBACK")
+    if done == len(migrations):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
