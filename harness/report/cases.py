@@ -15,6 +15,7 @@ from harness.compare import BootChange, Change, LogChange, TestChange
 from harness.errors import ExitCode
 from harness.perf.model import Figure, FigureChange
 from harness.report.facts import outcome_words
+from harness.report.logs import said
 from harness.results import Outcome, SideResults, TestResult
 from harness.run_result import RunResult
 from harness.verdict import VerdictKind
@@ -131,7 +132,7 @@ def _details(test: TestChange, attempt: TestResult | None) -> str:
     told = [f"base: {outcome_words(test, 'base')}", f"patched: {outcome_words(test, 'patched')}"]
     told += [f"on base: {test.base_reason}"] if test.base_reason else []
     if attempt:
-        told += [attempt.details] if attempt.details else []
+        told += [said(attempt.details)] if attempt.details else []
         told += [splat.text for splat in attempt.splats if splat.text not in (attempt.details + attempt.log)]
     return "\n".join(told)
 

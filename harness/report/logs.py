@@ -56,8 +56,8 @@ def detail_lines(text: str) -> tuple[LogLine, ...]:
 
 def said(details: str) -> str:
     """pytest's report without the first line that xdist puts above it, which names its worker's Python."""
-    first, newline, rest = details.partition("\n")
-    return rest.lstrip("\n") if newline and first.startswith(_WORKER[0]) and _WORKER[1] in first else details
+    first, _, rest = details.partition("\n")
+    return rest.lstrip("\n") if first.startswith(_WORKER[0]) and _WORKER[1] in first else details
 
 
 def _split(text: str) -> list[str]:

@@ -1,5 +1,5 @@
 "use strict";
-// The page can be read without this: it adds the search, and unfolds what a link or the printer asks for.
+// The page can be read without this: it adds the search, and unfolds what a link leads to.
 (() => {
   const results = document.getElementById("results");
   const form = document.getElementById("filter");
@@ -13,13 +13,6 @@
   };
   addEventListener("hashchange", follow);
   follow();
-
-  let folded = [];
-  addEventListener("beforeprint", () => {
-    folded = [...document.querySelectorAll("#changes details:not([open]), #performance details:not([open])")];
-    for (const each of folded) each.open = true;
-  });
-  addEventListener("afterprint", () => { for (const each of folded) each.open = false; });
 
   for (const pre of document.querySelectorAll("pre.copy")) {
     if (!navigator.clipboard) break;
