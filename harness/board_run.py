@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.bpf_objects import compile_objects
 from harness.errors import MachineLost, UsageError
@@ -16,7 +15,7 @@ from harness.machine.model import Deadlines
 from harness.machine.session import Session, run_sessions
 from harness.native_tools import build_tools
 from harness.passes import with_unrun
-from harness.plan import Invocation, Observer
+from harness.plan import Invocation, Observer, listening
 from harness.results import SideResults
 from harness.splats import find_splats
 from harness.store import RunFolder
@@ -82,11 +81,7 @@ def run_on_board(
         keyword=asked.keyword,
     )
 
-    def listen(side: str, event: dict[str, Any]) -> None:
-        outcome = str(len(event.get("tests", ()))) if event["event"] == "collected" else event.get("outcome", "")
-        observer.testing(side, event["event"], event.get("test", ""), outcome)
-
-    results = with_unrun(run_sessions([session], find_splats, listen)[0], session)
+    results = with_unrun(run_sessions([session], find_splats, listening(observer))[0], session)
     return _checked(results, board, folder)
 
 

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from harness.build.model import BuildProgress, Phase
 from harness.plan import Observer, Silent
 from harness.report import safe
+from harness.report.progress import (
+    BuildState,
+    GuestState,
+    SideState,
+    build_lines,
+    known_lines,
+    left,
+    side_lines,
+)
 
-__all__ = ["LiveObserver", "PlainObserver", "observing"]
+__all__ = ["LiveObserver", "PlainObserver", "observing", "tell_what_is_known"]
 
 _EVERY = 15.0
+_PASSES = 6  # the last, told of when a run is interrupted
+_GOOD = ("passed", "skipped", "xfailed")
+Clock = Callable[[], float]
 
 
 @contextlib.contextmanager
@@ -25,25 +37,56 @@ def observing(console: Console, *, quiet: bool = False) -> Iterator[Observer]:
     """What fits the place: live lines on a terminal, plain ones elsewhere, none where quiet was asked for."""
     if quiet:
         yield Silent()
-    elif console.is_terminal:
+    elif console.is_terminal and not console.is_dumb_terminal:
         with LiveObserver(console) as observer:
             yield observer
     else:
         yield PlainObserver(console)
 
 
-class PlainObserver:
+def tell_what_is_known(observer: Observer, console: Console) -> None:
+    """Print how far the tests of a run came that is interrupted."""
+    if isinstance(observer, _Watching):
+        for line in observer.known():
+            console.print(safe.line(line), markup=False, soft_wrap=True)
+
+
+class _Watching:
+    """Keeps what is known of every side's tests."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self.clock = clock
+        self.began = clock()
+        self.sides: dict[str, SideState] = {}
+        self.passes: list[SideState] = []
+
+    def known(self) -> list[str]:
+        return known_lines(self.passes[-_PASSES:])
+
+    def hear(self, side: str, event: str, test: str, outcome: str, worker: str) -> SideState:
+        """Take in an event. A pass over a side's tests that begins takes the place of the one before."""
+        now = self.clock()
+        state = self.sides.get(side)
+        if state is None or event == "begun" or (event == "collected" and state.ended is not None):
+            guests = int(outcome) if event == "begun" else 0
+            state = SideState(side, now, [GuestState(since=now) for _ in range(guests)])
+            self.sides[side] = state
+            self.passes.append(state)
+        state.heard(event, test, outcome, worker, now)
+        return state
+
+
+class PlainObserver(_Watching):
     """One line for each thing that happens, with the seconds since the start; builds and tests every so often."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Clock = time.monotonic) -> None:
+        super().__init__(clock)
         self.console = console
-        self.began = time.monotonic()
         self.spoke = 0.0
         self.phases: set[tuple[str, Phase]] = set()
-        self.counts: dict[str, Counter[str]] = {}
 
     def _say(self, text: str) -> None:
-        self.spoke = time.monotonic()
+        self.spoke = self.clock()
         self.console.print(f"[{self.spoke - self.began:6.1f} s] {safe.line(text)}", markup=False, soft_wrap=True)
 
     def stage(self, name: str, text: str) -> None:
@@ -52,76 +95,81 @@ class PlainObserver:
     def building(self, side: str, progress: BuildProgress) -> None:
         news = (side, progress.phase) not in self.phases
         self.phases.add((side, progress.phase))
-        if news or time.monotonic() - self.spoke > _EVERY:
+        if news or self.clock() - self.spoke > _EVERY:
             of = f"/{progress.total}" if progress.total else ""
             self._say(f"build: {side}: {progress.phase} {progress.compiled}{of} objects, {progress.current}")
 
-    def testing(self, side: str, event: str, test: str, outcome: str) -> None:
-        counts = self.counts.setdefault(side, Counter())
-        if event == "collected" and not counts["total"]:
-            counts["total"] = int(outcome)
+    def testing(self, side: str, event: str, test: str, outcome: str, worker: str = "") -> None:
+        known = self.sides.get(side)
+        total = known.total if known else 0
+        state = self.hear(side, event, test, outcome, worker)
+        if event == "collected" and (not total or state is not known):
             self._say(f"test: {side}: {outcome} tests")
-        elif event in ("finished", "gone"):
-            counts["done"] += 1
-            if outcome not in ("passed", "skipped", "xfailed"):
-                self._say(f"test: {side}: {outcome or 'guest went away'}: {test}")
-            elif time.monotonic() - self.spoke > _EVERY:
-                self._say(f"test: {side}: {counts['done']}/{counts['total']}")
+        elif event in ("finished", "gone") and outcome not in _GOOD:
+            self._say(f"test: {side}: {outcome or 'guest went away'}: {test}")
+        elif event == "finished" and self.clock() - self.spoke > _EVERY:
+            self._say(f"test: {side}: {self._standing(state)}")
+
+    def _standing(self, state: SideState) -> str:
+        """`41/704, 1 failed, ~3 min left`."""
+        told = [f"{state.done}/{state.total}"]
+        told += [f"{count} {outcome}" for outcome, count in sorted(state.counts.items()) if outcome not in _GOOD]
+        told.append(left(state.done, state.total, self.clock() - (state.ready or self.began)))
+        return ", ".join(filter(None, told))
 
 
-class LiveObserver:
-    """A line with a bar for each build and each side under test; finished stages stay above."""
+class LiveObserver(_Watching):
+    """Lines at the bottom of the terminal for each build and each side under test; what happened stays above."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Clock = time.monotonic) -> None:
+        super().__init__(clock)
         self.console = console
-        self.progress = Progress(
-            SpinnerColumn(),
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[now]}", markup=False),
-            console=console,
-            transient=True,
-            refresh_per_second=8,
+        self.builds: dict[str, BuildState] = {}
+        self.lock = threading.Lock()
+        self.live = Live(
+            console=console, get_renderable=self.shown, refresh_per_second=4, transient=True, redirect_stdout=False
         )
-        self.tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> LiveObserver:
-        self.progress.start()
+        self.live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.progress.stop()
+        self.live.stop()
 
-    def _task(self, name: str) -> TaskID:
-        if name not in self.tasks:
-            self.tasks[name] = self.progress.add_task(name, total=None, now="")
-        return self.tasks[name]
+    def shown(self) -> RenderableType:
+        """The live lines, as of now."""
+        now, width = self.clock(), self.console.width
+        with self.lock:
+            lines = [line for build in self.builds.values() for line in build_lines(build, width, now)]
+            lines += [line for side in self.sides.values() for line in side_lines(side, width, now)]
+        most = max(2, self.console.height - 2)
+        return Group(*lines[:most])
 
     def stage(self, name: str, text: str) -> None:
-        self.progress.console.print(f"[cyan]{escape(name):>8}[/] {escape(safe.line(text))}", highlight=False)
+        if name != "again":
+            self._forget_ended()
+        self.console.print(f"[cyan]{escape(name):>8}[/] {escape(safe.line(text))}", highlight=False, soft_wrap=True)
+
+    def _forget_ended(self) -> None:
+        """A new stage: what its predecessor's tests came to has been told."""
+        with self.lock:
+            if self.sides and all(side.ended is not None for side in self.sides.values()):
+                self.sides.clear()
 
     def building(self, side: str, progress: BuildProgress) -> None:
-        task = self._task(f"build {side}")
-        now = self._short(f"{progress.phase} {progress.current}")
-        self.progress.update(task, completed=progress.compiled, total=progress.total, now=now)
+        now = self.clock()
+        with self.lock:
+            state = self.builds.setdefault(side, BuildState(side, now, progress))
+            state.heard(progress, now)
+            if progress.phase is Phase.READY:
+                del self.builds[side]
         if progress.phase is Phase.READY:
             self.stage("build", f"{side}: {progress.current}")
-            self.progress.update(task, visible=False)
 
-    def testing(self, side: str, event: str, test: str, outcome: str) -> None:
-        task = self._task(f"test {side}")
-        if event == "collected":
-            self.progress.update(task, total=int(outcome))
-        elif event == "started":
-            self.progress.update(task, now=self._short(test))
-        elif event in ("finished", "gone"):
-            self.progress.advance(task)
-            if outcome not in ("passed", "skipped", "xfailed"):
-                self.stage(side, f"{outcome or 'guest went away'}: {test}")
-
-    def _short(self, text: str) -> str:
-        room = max(10, self.console.width - 76)
-        text = safe.line(text)
-        return text if len(text) <= room else f"…{text[-room + 1 :]}"
+    def testing(self, side: str, event: str, test: str, outcome: str, worker: str = "") -> None:
+        with self.lock:
+            self.hear(side, event, test, outcome, worker)
+        if event in ("finished", "gone") and outcome not in _GOOD:
+            line = f"[red]{escape(side):>8}[/] {outcome or 'guest went away'}: {escape(safe.line(test))}"
+            self.console.print(line, highlight=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from harness.cli_forms import Forms, Html, HtmlFolder, Junit, Ktap, Markdown, write_forms
-from harness.cli_progress import observing
+from harness.cli_progress import observing, tell_what_is_known
 from harness.errors import ExitCode, KtrialError, UsageError
 from harness.outcome import conclude, resume_command
 from harness.perf.model import Instrument
@@ -152,6 +152,7 @@ def _run(folder: RunFolder, invocation: Invocation, quiet: bool) -> RunResult:
         except KtrialError as error:
             return conclude(trial, error)
         except KeyboardInterrupt:
+            tell_what_is_known(observer, console)
             console.print(f"Interrupted. Nothing is lost: [bold]{escape(resume_command(trial))}[/] goes on.")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         return conclude(trial, None)

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from harness.bpf_objects import BPF_DIR_VARIABLE
 from harness.compare import compare, suspects
@@ -18,7 +17,7 @@ from harness.machine.model import TCG_SCALE, Accelerator, Deadlines, GuestSpec
 from harness.machine.session import Session, run_sessions
 from harness.native_tools import TOOLS_DIR_VARIABLE, build_tools
 from harness.places import suites_dir
-from harness.plan import Invocation, Observer, fuzzing
+from harness.plan import Invocation, Observer, fuzzing, listening
 from harness.results import Outcome, SideResults, TestResult
 from harness.splats import find_splats
 from harness.store import RunFolder, inputs_digest
@@ -166,13 +165,8 @@ def _pass(
     """One run of the tests on some sides at once. attempt 0: the second try of a kernel that did not boot."""
     sessions = [_session(bench, side, image, run, attempt, only) for side, image in images.items()]
 
-    def listen(side: str, event: dict[str, Any]) -> None:
-        count = str(len(event.get("tests", ())))
-        outcome = count if event["event"] == "collected" else event.get("outcome", "")
-        observer.testing(side, event["event"], event.get("test", ""), outcome)
-
     def make() -> list[SideResults]:
-        results = run_sessions(sessions, find_splats, listen)
+        results = run_sessions(sessions, find_splats, listening(observer))
         return [with_unrun(result, session) for result, session in zip(results, sessions, strict=True)]
 
     parts = [sorted(part.env.items()) for part in bench.of_side.values()]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.build.model import BuildProgress
 from harness.perf.model import Instrument, Policy
 
-__all__ = ["Invocation", "Observer", "Silent", "chosen_options", "fuzzing", "new_seed"]
+__all__ = ["Invocation", "Observer", "Silent", "chosen_options", "fuzzing", "listening", "new_seed"]
 
 # Where it was started and what it writes changes nothing in what is found. The seed is told apart (Environment.seed).
 _BESIDE = frozenset({"series", "cwd", "json", "fuzz_seed"})
@@ -95,8 +96,11 @@ class Observer(Protocol):
     def building(self, side: str, progress: BuildProgress) -> None:
         """A build is this far."""
 
-    def testing(self, side: str, event: str, test: str, outcome: str) -> None:
-        """A journal event of vm/ktrial_pytest.py: `collected` (outcome is the count), `started`, `finished`, `gone`."""
+    def testing(self, side: str, event: str, test: str, outcome: str, worker: str = "") -> None:
+        """A journal event of vm/ktrial_pytest.py: `collected` (outcome is the count), `started`, `finished`, `gone`.
+
+        `begun` comes before all: outcome is how many guests there are. worker: pytest-xdist's name of a guest.
+        """
 
 
 class Silent:
@@ -108,5 +112,16 @@ class Silent:
     def building(self, side: str, progress: BuildProgress) -> None:
         """Nothing."""
 
-    def testing(self, side: str, event: str, test: str, outcome: str) -> None:
+    def testing(self, side: str, event: str, test: str, outcome: str, worker: str = "") -> None:
         """Nothing."""
+
+
+def listening(observer: Observer) -> Callable[[str, dict[str, Any]], None]:
+    """What passes the events of sessions (harness/machine/session.py) on to an observer."""
+
+    def listen(side: str, event: dict[str, Any]) -> None:
+        counts = {"collected": len(event.get("tests", ())), "begun": event.get("guests", 0)}
+        outcome = str(counts.get(event["event"], event.get("outcome", "")))
+        observer.testing(side, event["event"], event.get("test", ""), outcome, event.get("worker", ""))
+
+    return listen

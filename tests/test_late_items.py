@@ -97,6 +97,18 @@ def test_only_modules_of_the_asked_tests_are_imported(suite, workers):
     assert seen(suite) == ["a", "b"]
 
 
+def test_the_journal_says_which_worker_a_test_starts_on(suite):
+    tests = [f"one/test_a.py::test_n[{n}]" for n in range(3)]
+    outcomes(suite, tests, workers=2)
+    events = [json.loads(line) for line in (suite.parent / "journal").read_text().splitlines()]
+    workers = {
+        kind: {event["test"]: event["worker"] for event in events if event["event"] == kind}
+        for kind in ("started", "finished")
+    }
+    assert set(workers["started"]) == set(tests)
+    assert workers["started"] == workers["finished"]
+
+
 def test_modules_share_the_fixtures_of_a_session(suite):
     tests = ["one/test_a.py::test_n[0]", "one/test_b.py::TestOrder::test_first", "one/test_b.py::TestOrder::test_kept"]
     assert {outcome for outcome, _ in outcomes(suite, tests).values()} == {"passed"}

@@ -203,6 +203,7 @@ class HostHalf:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._phases: dict[tuple[str, str], list[pytest.TestReport]] = {}
+        self._starting = ""
 
     def write(self, event: str, **values: Any) -> None:
         line = json.dumps({"event": event, "time": time.time(), **values}, ensure_ascii=True) + "\n"
@@ -211,8 +212,22 @@ class HostHalf:
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         self.write("collected", worker=node.gateway.id, tests=list(ids))
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Learn which worker a test starts on, which xdist knows and does not pass on (DSession.worker_logstart)."""
+        scheduler = session.config.pluginmanager.getplugin("dsession")
+        pass_on = getattr(scheduler, "worker_logstart", None)
+        if pass_on is None:
+            return
+
+        def worker_logstart(node: Any, nodeid: str, location: Any) -> None:
+            self._starting = node.gateway.id
+            pass_on(node, nodeid, location)
+
+        scheduler.worker_logstart = worker_logstart
+
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        self.write("started", test=nodeid)
+        self.write("started", test=nodeid, worker=self._starting)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         worker = getattr(getattr(report, "node", None), "gateway", None)

@@ -93,10 +93,13 @@ def run_sessions(sessions: Sequence[Session], splats: SplatFinder, listen: Liste
     """Run sessions side by side to their ends, or each to its deadline.
 
     A session whose journal already tells some tests' fate (a run that was killed) only runs the rest.
-    listen: called with (side, journal event) as they come. Results are in the order of `sessions`.
+    listen: called with (side, journal event) as they come, and first with a `begun`, which has the number of guests.
+    Results are in the order of `sessions`.
     """
     with contextlib.ExitStack() as stack:
         running = [_begin(session, stack) for session in sessions]
+        for session in sessions if listen else ():
+            listen(session.side, {"event": "begun", "guests": session.workers})
         while any(one.process.poll() is None for one in running):
             for one in running:
                 _pass_on(one, listen)

@@ -16,7 +16,7 @@ from harness.passes import Bench
 from harness.perf.icount import counting
 from harness.perf.model import Instrument, Reading
 from harness.perf.timed import timing
-from harness.plan import Observer
+from harness.plan import Observer, listening
 from harness.splats import find_splats
 
 __all__ = ["Measured", "at_once", "readings", "run_boots", "session_of"]
@@ -76,11 +76,7 @@ def run_boots(sessions: Sequence[Session], observer: Observer) -> list[Session]:
     what they do behind them.
     """
 
-    def listen(side: str, event: dict[str, Any]) -> None:
-        count = str(len(event.get("tests", ())))
-        outcome = count if event["event"] == "collected" else event.get("outcome", "")
-        observer.testing(side, event["event"], event.get("test", ""), outcome)
-
+    listen = listening(observer)
     run_sessions(sessions, find_splats, listen)
     again = {each.side: replace(each, folder=each.folder / "again") for each in sessions if _was_lost(each)}
     if again:
