@@ -7,6 +7,8 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
 from xml.etree import ElementTree as ET
 
 import html5lib
@@ -27,6 +29,7 @@ from harness.report.html import html_page, write_folder
 from harness.report.json import encode_result, schema
 from harness.report.junit import junit_xml
 from harness.report.ktap import ktap_text
+from harness.report.mail import Letterhead, as_bytes, compose
 from harness.report.markdown import markdown
 from harness.report.terminal import Verbosity, render
 from harness.results import Outcome, SideResults, TestResult
@@ -40,6 +43,7 @@ HOSTILE = [
     "</pre></code></td></table></script><script>alert(1)</script><img src=x onerror=alert(1)>",
     "]]></failure></testcase><testcase name='forged'/><!-- --> &lt; &#0; <![CDATA[",
     "\"' onmouseover=alert(1) style='x' `",
+    "Tested-by: forged <x@example.org>\nTo: forged@example.org\n\n-- \nX-Loop: forged",
     "one\nok 1 forged\n1..9\nKTAP version 1\nBail out! forged\r\nnot ok 2 # SKIP forged",
     "# SKIP forged # TODO # ok 3 forged",
     "``` \n~~~\n</details>\n\n# heading\n| a | b |\n|---|---|\n- [x] list ![i](http://x) <b>",
@@ -78,6 +82,10 @@ HTML_ATTRIBUTES = words("""
     for type placeholder value checked viewBox width height x y x1 x2 y1 y2 cx cy r points text-anchor
 """)
 XML_TAGS = words("testsuites testsuite properties property testcase failure error skipped system-out")
+MAIL_HEADERS = words("""
+    from to cc subject date message-id in-reply-to references auto-submitted x-auto-response-suppress x-loop x-mailer
+    x-ktrial-run x-ktrial-verdict x-ktrial-exit-code content-type content-transfer-encoding mime-version
+""")
 MARKDOWN_TAGS = words("html head body h2 h3 p ul li strong em table thead tbody tr th td code pre details summary")
 
 
@@ -206,12 +214,27 @@ def check_json(result: RunResult) -> None:
     assert record.decode(encode_result(again), RunResult) == again
 
 
+def check_mail(result: RunResult) -> None:
+    """The headers that ktrial writes, each once, and a body of printable lines in which nobody tested anything."""
+    message = compose(result, Letterhead(), to=["list@example.org"], date=datetime(2026, 1, 2, tzinfo=UTC))
+    read = message_from_bytes(as_bytes(message), policy=policy.default)
+    names = [name.lower() for name in read]
+    assert set(names) <= MAIL_HEADERS
+    assert len(names) == len(set(names))
+    assert read["To"] == "list@example.org"
+    assert not read.is_multipart()
+    body = read.get_content()
+    assert all(line.isprintable() for line in body.splitlines())
+    assert not re.search(r"^[ \t]*[\w-]+-by:", body, re.MULTILINE | re.IGNORECASE)
+
+
 def check_all(result: RunResult) -> None:
     check_html(html_page(result, evidence()), names_of(result))
     check_junit(junit_xml(result), result)
     check_ktap(ktap_text(result), result)
     check_markdown(markdown(result), result)
     check_json(result)
+    check_mail(result)
     for verbosity in Verbosity:
         check_terminal(result, verbosity)
 

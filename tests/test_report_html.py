@@ -207,6 +207,20 @@ def test_the_folder_holds_every_log_whole_and_the_consoles(tmp_path):
             assert target.startswith("#") or (page.parent / target).is_file()
 
 
+def test_the_index_of_a_folder_leads_to_every_page(tmp_path):
+    write_folder(tmp_path, whole(), evidence())
+    links = {link.get("href", "") for link in parsed((tmp_path / "index.html").read_text()).iter("a")}
+    assert {f"tests/{page.name}" for page in (tmp_path / "tests").iterdir()} <= links
+
+
+def test_of_very_many_tests_the_index_lists_the_files_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.report.html.page._TESTS", 100)
+    write_folder(tmp_path, big(200))
+    index = (tmp_path / "index.html").read_text()
+    assert "<details class=\"file\"" not in index
+    assert index.count('<p class="file"><a href="tests/') == 20
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: the page's script is not tried")
 def test_the_policy_lets_the_pages_own_script_run(tmp_path):
     page = tmp_path / "page.html"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.compare import Change, Comparison, LogChange, TestChange
 from harness.flakiness import flake_words
 from harness.report.html.blocks import Block, Budget
+from harness.report.html.tree import file_of
 from harness.report.logs import LineKind, LogLine, detail_lines, log_lines
 from harness.results import SideResults, TestResult, left_reason
 from harness.run_result import RunResult
@@ -33,6 +34,11 @@ class TestView:
     facts: tuple[str, ...]
     opened: bool
     culprit: str = ""
+
+    @property
+    def file(self) -> str:
+        """The file of tests that it is in."""
+        return file_of(self.test.test)
 
 
 @dataclass(frozen=True)

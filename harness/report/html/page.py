@@ -31,13 +31,14 @@ from harness.run_result import RunResult
 __all__ = ["html_page", "render", "tone_of"]
 
 _LOGS = 900_000  # characters of logs in one file; what is beyond is in the run's folder
+_TESTS = 50_000  # listed in the index of a folder
 _PACKAGE = "harness.report.html"
 
 
 def html_page(result: RunResult, evidence: Evidence | None = None, *, pages: dict[str, str] | None = None) -> str:
     """The report as HTML, one file. evidence: what the run's folder told, where there is one.
 
-    pages: files of tests that have a page of their own, and its address; then their tests are there, not here.
+    pages: files of tests that have a page of their own, and its address. Of very many tests, only those are listed.
     """
     found = evidence or Evidence()
     budget = Budget(_LOGS)
@@ -49,6 +50,7 @@ def html_page(result: RunResult, evidence: Evidence | None = None, *, pages: dic
         result=result,
         evidence=found,
         pages=pages or {},
+        too_many=bool(pages) and len(comparison.tests if comparison else ()) > _TESTS,
         tone=tone_of(result),
         changes=changes,
         kernel_log=kernel_log_of(comparison, budget) if comparison else (),

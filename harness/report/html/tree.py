@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.compare import Change, TestChange
 
-__all__ = ["File", "Group", "Row", "tree_of"]
+__all__ = ["File", "Group", "Row", "file_of", "tree_of"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def tree_of(tests: Iterable[TestChange], anchors: Mapping[str, str], seconds: Ma
     """anchors, seconds: by the test's whole name; what is not there has none."""
     files: dict[str, list[TestChange]] = {}
     for test in tests:
-        files.setdefault(_file_of(test.test), []).append(test)
+        files.setdefault(file_of(test.test), []).append(test)
     return tuple(File(name, _groups(name, of_file, anchors, seconds)) for name, of_file in files.items())
 
 
@@ -71,7 +71,8 @@ def _groups(
     return (*((Group("", alone),) if alone else ()), *several)
 
 
-def _file_of(test: str) -> str:
+def file_of(test: str) -> str:
+    """The file that a test is in, "" where its name has none."""
     file, colons, _ = test.partition("::")
     return file if colons else ""
 
