@@ -194,9 +194,14 @@ def test_the_folder_holds_every_log_whole_and_the_consoles(tmp_path):
     console.write_bytes(b"[    0.000000] Linux version\n")
     result = big(40, log="".join(f"line {at}\n" for at in range(900)))
     assert result.patched is not None
-    boots = tuple(replace(boot, console=str(console)) for boot in regression().patched.boots[:1])
+    (tmp_path / "secret" / "console.log").parent.mkdir()
+    (tmp_path / "secret" / "console.log").write_text("no part of the run")
+    named = (f"/elsewhere/{console.relative_to(tmp_path / 'run')}", str(tmp_path / "secret" / "console.log"))
+    named += ("results/../../boots/secret/console.log", "results/x/boots/../console.log")
+    boots = tuple(replace(regression().patched.boots[0], console=each) for each in named)
     result = replace(result, patched=replace(result.patched, boots=boots))
-    write_folder(tmp_path / "out", result)
+    write_folder(tmp_path / "out", result, Evidence(folder=tmp_path / "run"))
+    assert len([*(tmp_path / "out" / "consoles").iterdir()]) == 1
     assert (tmp_path / "out" / "consoles" / "patched-1-000.txt").read_bytes() == console.read_bytes()
     pages = sorted((tmp_path / "out" / "tests").iterdir())
     assert len(pages) == 20
@@ -217,7 +222,7 @@ def test_of_very_many_tests_the_index_lists_the_files_alone(tmp_path, monkeypatc
     monkeypatch.setattr("harness.report.html.page._TESTS", 100)
     write_folder(tmp_path, big(200))
     index = (tmp_path / "index.html").read_text()
-    assert "<details class=\"file\"" not in index
+    assert '<details class="file"' not in index
     assert index.count('<p class="file"><a href="tests/') == 20
 
 

@@ -17,11 +17,15 @@ __all__ = ["Evidence", "gather"]
 
 @dataclass(frozen=True)
 class Evidence:
-    """config: symbols that base and patched have different, None where their .config files are not there."""
+    """config: symbols that base and patched have different, None where their .config files are not there.
+
+    folder: the run's own, None where there is none.
+    """
 
     config: tuple[Difference, ...] | None = None
     timeline: Timeline = field(default_factory=Timeline)
     places: Places = field(default_factory=Places)
+    folder: Path | None = None
 
 
 def gather(folder: RunFolder, result: RunResult) -> Evidence:
@@ -30,6 +34,7 @@ def gather(folder: RunFolder, result: RunResult) -> Evidence:
         config=_config(folder.config("base"), folder.config("patched")),
         timeline=read_timeline(folder.path, result),
         places=places_of(result),
+        folder=folder.path,
     )
 
 

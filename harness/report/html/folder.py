@@ -14,7 +14,6 @@ from harness.report.html.changes import TestView, every_block, seconds_on
 from harness.report.html.page import html_page, render, tone_of
 from harness.report.html.tree import File, tree_of
 from harness.report.json import encode_result
-from harness.results import SideResults
 from harness.run_result import RunResult
 
 __all__ = ["write_folder"]
@@ -30,14 +29,15 @@ def write_folder(folder: Path, result: RunResult, evidence: Evidence | None = No
     files = tree_of(tests, {}, {})
     pages = {file.name: f"tests/{number:03}-{_slug(file.name)}.html" for number, file in enumerate(files, 1)}
     atomic_write(folder / "index.html", _encoded(html_page(result, found, pages=pages)))
+    consoles = dict(_consoles(result, found.folder))
     for file in files:
-        atomic_write(folder / pages[file.name], _encoded(_file_page(file, result, found)))
-    for name, console in _consoles(result):
-        atomic_write(folder / "consoles" / name, console)
+        atomic_write(folder / pages[file.name], _encoded(_file_page(file, result, found, tuple(consoles))))
+    for name, console in consoles.items():
+        atomic_write(folder / "consoles" / name, console.read_bytes())
     atomic_write(folder / "result.json", encode_result(result))
 
 
-def _file_page(file: File, result: RunResult, evidence: Evidence) -> str:
+def _file_page(file: File, result: RunResult, evidence: Evidence, consoles: Iterable[str]) -> str:
     budget = Budget(_LOGS, _LINES)
     tests = [row.test for row in file.rows]
     views = tuple(_views(tests, result, budget))
@@ -51,7 +51,7 @@ def _file_page(file: File, result: RunResult, evidence: Evidence) -> str:
         file=whole,
         views=views,
         compared=bool(result.comparison and result.comparison.compared),
-        consoles=[(name, f"../consoles/{name}") for name, _ in _consoles(result)],
+        consoles=[(name, f"../consoles/{name}") for name in consoles],
     )
 
 
@@ -63,17 +63,25 @@ def _views(tests: Sequence[TestChange], result: RunResult, budget: Budget) -> It
             yield TestView(f"t{number}", test, blocks, (), opened=False)
 
 
-def _consoles(result: RunResult) -> Iterable[tuple[str, bytes]]:
+def _consoles(result: RunResult, run: Path | None) -> Iterable[tuple[str, Path]]:
     """Each guest's console as far as it is there: `patched-1-000.txt`."""
     for side in (result.base, result.patched):
-        for console in _console_files(side):
-            session, boot = console.parent.parent.parent.name, console.parent.name
-            yield f"{_slug(session)}-{_slug(boot)}.txt", console.read_bytes()
+        for boot in side.boots if side and run else ():
+            if console := _within(run, boot.console):
+                session, number = console.parent.parent.parent.name, console.parent.name
+                yield f"{_slug(session)}-{_slug(number)}.txt", console
 
 
-def _console_files(side: SideResults | None) -> Iterable[Path]:
-    found = dict.fromkeys(Path(boot.console) for boot in side.boots) if side else {}
-    return (path for path in found if path.is_absolute() and path.is_file())
+def _within(run: Path | None, console: str) -> Path | None:
+    """A console in the run's own folder, wherever that was when the result was written.
+
+    A result can come from another machine: a file that it names elsewhere is not taken into a report.
+    """
+    parts = Path(console).parts[-5:]
+    if run is None or len(parts) != 5 or (parts[0], parts[2], parts[4]) != ("results", "boots", "console.log"):
+        return None
+    found = run.joinpath(*parts).resolve()
+    return found if found.is_relative_to(run.resolve()) and found.is_file() else None
 
 
 def _slug(name: str) -> str:
