@@ -194,7 +194,9 @@ def kernel_log(comparison: Comparison, console: Console, *, whole: bool) -> None
 
 def _log_item(item: LogChange, compared: bool, console: Console, whole: bool) -> None:
     what = "new in the kernel log: " if compared else "in the kernel log: "
-    wrapped(console, Text(what, "bold red" if item.blamed else "yellow") + safe.text(item.splat.key), "", "  ")
+    wrapped(
+        console, Text.assemble((what, "bold red" if item.blamed else "yellow"), safe.text(item.splat.key)), "", "  "
+    )
     blame = "" if item.blamed else "; not blamed: a slow host can cause it, and not every guest had it"
     lines = [safe.line(f"seen in {', '.join(item.where[:4])}{' ...' if len(item.where) > 4 else ''}{blame}")]
     indented(console, [*lines, *splat_lines(item.splat, whole)])

@@ -28,7 +28,7 @@ def performance_table(performance: Performance, *, every: bool = False) -> Rende
     """The instrument, the figures that changed (or all of them), how many did not, and tables as series have them."""
     shown = performance.figures if every else performance.of(FigureChange.WORSE, FigureChange.BETTER)
     unknown = () if every else performance.of(FigureChange.UNKNOWN)
-    parts: list[RenderableType] = [Text("performance  ", "bold") + safe.text(_head(performance))]
+    parts: list[RenderableType] = [Text.assemble(("performance  ", "bold"), safe.text(_head(performance)))]
     if shown:
         parts += _tables(shown if every else _largest(shown))
     if len(shown) > _ROWS and not every:
@@ -48,7 +48,7 @@ def _unknown(figures: Sequence[Figure]) -> Iterator[RenderableType]:
         reasons.setdefault(figure.why, []).append(figure.bench)
     for why, benches in list(reasons.items())[:_ROWS]:
         more = f" and {len(benches) - 1} more" if len(benches) > 1 else ""
-        yield Text("  cannot tell: ", "yellow") + safe.text(f"{benches[0]}{more}: {why}")
+        yield Text.assemble(("  cannot tell: ", "yellow"), safe.text(f"{benches[0]}{more}: {why}"))
     if len(reasons) > _ROWS:
         yield Text(f"  ... and {len(reasons) - _ROWS} more reasons", "dim")
 

@@ -25,7 +25,7 @@ def steps_table(performance: Performance) -> RenderableType | None:
         return None
     measured = sorted({count for each in performance.steps for count, _ in each.values})
     head = f"measured on base and after patch {', '.join(map(str, measured[1:]))}"
-    parts: list[RenderableType] = [Text("which patch  ", "bold") + safe.text(head)]
+    parts: list[RenderableType] = [Text.assemble(("which patch  ", "bold"), safe.text(head))]
     parts += [safe.text(f"  {line}") for line in step_lines(performance.steps)]
     if len(measured) <= _COLUMNS:
         parts.append(_table(performance.steps[:_ROWS], measured))

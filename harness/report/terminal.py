@@ -51,13 +51,17 @@ def render(result: RunResult, console: Console, *, verbosity: Verbosity = Verbos
         changes.failures(result, result.comparison, console, whole=whole)
         changes.kernel_log(result.comparison, console, whole=whole)
     _culprits(result, console)
-    _reproduce(result, console)
+    broke = result.comparison is not None and bool(result.comparison.blamed or result.comparison.blamed_log)
+    if broke:
+        _reproduce(result, console)
     if result.comparison:
         changes.lists(result, changes.OTHER, console, whole=whole)
     _proofs(result.proofs, console, whole)
     if result.performance:
         console.print(performance_table(result.performance, every=whole))
         put(console)
+    if not broke:
+        _reproduce(result, console)
     _warnings(result, console, whole)
     folder = result.paths.folder
     logs = [("logs", folder), *((name, near(path, folder)) for name, path in result.paths.logs)]
@@ -81,7 +85,7 @@ def _failure(result: RunResult, console: Console) -> None:
     assert result.failure is not None
     indented(console, safe.block(result.failure.detail, _FAILURE_LINES) if result.failure.detail else ())
     if result.failure.hint:
-        wrapped(console, Text("try: ", "bold") + safe.text(result.failure.hint), "", "  ")
+        wrapped(console, Text.assemble(("try: ", "bold"), safe.text(result.failure.hint)), "", "  ")
     if result.failure.log:
         put(console, Text("log: ", "bold"), safe.text(result.failure.log))
     put(console)
@@ -90,7 +94,7 @@ def _failure(result: RunResult, console: Console) -> None:
 def _culprits(result: RunResult, console: Console) -> None:
     """Which patch broke which tests, where that was looked for."""
     for each in result.broken_by:
-        wrapped(console, Text("broken by ", "bold") + safe.text(broken_words(each)), "", "  ")
+        wrapped(console, Text.assemble(("broken by ", "bold"), safe.text(broken_words(each))), "", "  ")
     if result.broken_by:
         put(console)
 
@@ -106,8 +110,8 @@ def _proofs(proofs: Sequence[Proof], console: Console, whole: bool) -> None:
     """What the series' own selftests show, when they are run on the base kernel too."""
     if not proofs:
         return
-    head = Text("the series' own selftests, on both kernels: ", "bold")
-    wrapped(console, head + safe.text(proof_words(proofs)), "", "  ")
+    head = ("the series' own selftests, on both kernels: ", "bold")
+    wrapped(console, Text.assemble(head, safe.text(proof_words(proofs))), "", "  ")
     ordered = sorted(proofs, key=lambda proof: list(ProofKind).index(proof.kind))
     shown = ordered if whole else ordered[:_ROWS]
     for proof in shown:

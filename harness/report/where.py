@@ -28,13 +28,13 @@ def where_table(performance: Performance, *, every: bool = True) -> RenderableTy
     every: false for the largest alone.
     """
     if performance.nowhere:
-        return Text("where it went  ", "bold") + safe.text(f"not known: {performance.nowhere}")
+        return Text.assemble(("where it went  ", "bold"), safe.text(f"not known: {performance.nowhere}"))
     if not performance.attributions:
         return None
     told = [each for each in performance.attributions if not each.failure]
     groups = sorted(_alike(told), key=lambda group: -abs(group[0].delta))
     head = "profile: insns/packet of each kernel function, counted by QEMU's TCG plugin, two boots a kernel"
-    parts: list[RenderableType] = [Text("where it went  ", "bold") + safe.text(head)]
+    parts: list[RenderableType] = [Text.assemble(("where it went  ", "bold"), safe.text(head))]
     most = _GROUPS if every else _LARGEST
     for group in groups[:most]:
         parts += [safe.text(f"  {_number(group[0].delta)} {_benches(group)}"), _functions(group[0])]
@@ -42,7 +42,8 @@ def where_table(performance: Performance, *, every: bool = True) -> RenderableTy
         parts.append(Text(f"  ... and {len(groups) - most} smaller kinds of difference", "dim"))
     failed = [each for each in performance.attributions if each.failure]
     parts += [
-        Text("  not known: ", "yellow") + safe.text(f"{each.bench}: {each.failure}") for each in failed[:_BENCHES]
+        Text.assemble(("  not known: ", "yellow"), safe.text(f"{each.bench}: {each.failure}"))
+        for each in failed[:_BENCHES]
     ]
     if len(failed) > _BENCHES:
         parts.append(Text(f"  ... and {len(failed) - _BENCHES} more that are not known", "dim"))
