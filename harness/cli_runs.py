@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -16,20 +17,20 @@ from harness.cli_between import compare, why
 from harness.cli_moving import export, import_
 from harness.cli_tables import gigabytes, plain_table, table_console
 from harness.errors import UsageError
+from harness.memory import opened
+from harness.memory.file import writing
+from harness.memory.recall import known_runs
+from harness.memory.write import forget as forget_run
 from harness.report import safe
 from harness.report.json import read_result
 from harness.report.terminal import Verbosity, render
-from harness.store import RunFolder, RunState, RunSummary, find_run, list_runs, remove_run, summary
+from harness.store import RunFolder, RunState, RunSummary, find_run, list_runs, remove_run, run_folders, summary
 from harness.transfer.model import ARRIVAL, Arrival
 from harness.verdict import Verdict
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="List, show, compare and move runs.")
-app.command()(compare)
-app.command()(why)
-app.command()(export)
-app.command("import")(import_)
 
 _LAST_EVENTS = 5
 
@@ -116,17 +117,40 @@ def show(
 def rm(
     runs: Annotated[list[str] | None, typer.Argument(help="Runs, as for show.", autocompletion=_complete)] = None,
     keep: Annotated[int | None, typer.Option("--keep", min=0, help="Remove all but the newest N.")] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Out of the memory as well: no history has them.")] = False,
 ) -> None:
-    """Remove runs: their folders, with all that is in them. Built kernels stay in the cache."""
-    doomed = [find_run(run) for run in runs or ()]
+    """Remove runs: their folders, with all that is in them. Built kernels stay in the cache, results in the memory."""
+    gone = _only_remembered(runs or ()) if forget else ()
+    doomed = [find_run(run) for run in runs or () if run not in gone]
     if keep is not None:
         doomed += [entry.run for entry in list_runs()[keep:] if entry.state is not RunState.RUNNING]
-    if not doomed and keep is None:
+    if not doomed and not gone and keep is None:
         raise UsageError("no run is named", hint="ktrial runs rm RUN…, or ktrial runs rm --keep 10")
     for run in dict.fromkeys(doomed):
         identity = run.id
         remove_run(run)
         typer.echo(f"removed {identity}")
+        _forget(identity) if forget else None
+    for identity in gone:
+        _forget(identity)
+        typer.echo(f"forgot {identity}")
+
+
+app.command()(compare)
+app.command()(why)
+app.command()(export)
+app.command("import")(import_)
+
+
+def _only_remembered(names: Sequence[str]) -> tuple[str, ...]:
+    """Whole ids of runs that are in the memory alone."""
+    with opened() as connection:
+        return tuple(name for name in names if name in known_runs(connection) and name not in run_folders())
+
+
+def _forget(identity: str) -> None:
+    with opened() as connection, writing(connection):
+        forget_run(connection, identity)
 
 
 def _row(entry: RunSummary) -> _Row:

@@ -7,7 +7,9 @@ from typer.testing import CliRunner
 
 from harness.cli_runs import app
 from harness.errors import ExitCode, UsageError
-from harness.report.json import write_result
+from harness.memory import opened, remember_run
+from harness.memory.recall import known_runs
+from harness.report.json import read_result, write_result
 from harness.run_result import Environment, Paths, RunResult
 from harness.store import list_runs, new_run
 from harness.verdict import Verdict, VerdictKind
@@ -18,6 +20,7 @@ LINE = "REGRESSION: 1 of 3 tests broke: [bold]xdp_multibuf[/bold]"
 @pytest.fixture(autouse=True)
 def runs(tmp_path, monkeypatch):
     monkeypatch.setenv("KTRIAL_RUNS", str(tmp_path / "runs"))
+    monkeypatch.delenv("KTRIAL_MEMORY", raising=False)
     return tmp_path / "runs"
 
 
@@ -108,3 +111,24 @@ def test_rm_without_a_run_removes_nothing(finished):
     with pytest.raises(UsageError, match="no run is named"):
         ktrial_runs("rm")
     assert list_runs()
+
+
+def test_rm_leaves_the_result_in_the_memory_unless_it_is_to_be_forgotten(finished):
+    remember_run(read_result(finished.result), print)
+    identity = finished.id
+    ktrial_runs("rm", identity)
+    with opened() as memory:
+        assert known_runs(memory) == {identity}
+    assert ktrial_runs("rm", "--forget", identity) == f"forgot {identity}\n"
+    with opened() as memory:
+        assert known_runs(memory) == frozenset()
+
+
+def test_rm_can_do_both_at_once(finished):
+    remember_run(read_result(finished.result), print)
+    identity = finished.id
+    ktrial_runs("rm", "--forget", identity[-4:])
+    with opened() as memory:
+        assert known_runs(memory) == frozenset()
+    with pytest.raises(UsageError, match="no run"):
+        ktrial_runs("rm", "--forget", identity)
