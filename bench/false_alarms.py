@@ -39,7 +39,8 @@ from harness.verdict import decide
 class Alarm:
     """One run. inputs: digest of what it was made of. load: of the machine over the last minute, at the end.
 
-    passed: tests that were well on both sides. changes: how many tests came out how. logs: what was new in the kernel's log beside any test.
+    passed: tests that were well on both sides. changes: how many tests came out how. logs: what was new in the kernel's
+    log beside any test.
     """
 
     inputs: str
@@ -116,7 +117,8 @@ def _once(image: Path, inputs: str, number: int, keyword: str) -> Alarm:
 
 
 def _line(number: int, run: Alarm) -> str:
-    return f"{number:3d}  {run.seconds:6.1f} s  load {run.load:4.1f}  {run.boots} boots  {run.passed} passed  {run.changes}  {run.line}"
+    head = f"{number:3d}  {run.seconds:6.1f} s  load {run.load:4.1f}  {run.boots} boots  {run.passed} passed"
+    return f"{head}  {run.changes}  {run.line}"
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from harness.machine.model import Accelerator
 from harness.passes import Bench
 from harness.perf.boots import Measured, at_once, readings, run_boots, session_of
 from harness.perf.figures import figures_of
-from harness.perf.measure import QUICK, has_benches
-from harness.perf.model import Boot, FigureChange, Policy
+from harness.perf.measure import has_benches
+from harness.perf.model import QUICK, Boot, FigureChange, Policy
 from harness.plan import Invocation, Silent
 from harness.store import new_run
 from harness.suites import find_suites

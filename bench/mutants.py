@@ -137,7 +137,9 @@ def suites_digest(suites: Iterable[Suite]) -> str:
     digest = hashlib.sha256()
     for suite in suites:
         for file in sorted(path for path in suite.directory.rglob("*") if path.suffix in (".py", ".c", ".h", ".toml")):
-            digest.update(f"{file.relative_to(suite.directory.parent)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+            digest.update(
+                f"{file.relative_to(suite.directory.parent)}\0".encode() + hashlib.sha256(file.read_bytes()).digest()
+            )
     return digest.hexdigest()[:16]
 
 

@@ -23,7 +23,8 @@ from harness.bpf_objects import compile_objects
 from harness.machine.model import Accelerator
 from harness.passes import Bench
 from harness.perf.boots import Measured, readings, run_boots, session_of
-from harness.perf.measure import QUICK, has_benches
+from harness.perf.measure import has_benches
+from harness.perf.model import QUICK
 from harness.perf.profile import profiling
 from harness.perf.symbols import Symbols, find_system_map
 from harness.plan import Invocation, Silent

@@ -14,7 +14,7 @@ from harness.passes import Bench
 from harness.perf.blame import Blame
 from harness.perf.boots import Measured, at_once, readings, run_boots, session_of
 from harness.perf.figures import figures_of
-from harness.perf.model import Boot, Instrument, Performance
+from harness.perf.model import QUICK, Boot, Instrument, Performance
 from harness.perf.paired import ORDER, paired_figures
 from harness.perf.where import where_it_went
 from harness.plan import Invocation, Observer
@@ -24,8 +24,6 @@ from harness.suites import Suite
 __all__ = ["BATCHES", "has_benches", "measure", "measure_one", "seeds_of"]
 
 BATCHES = 15  # as in suites/meter.py
-QUICK = "quick"
-"""The mark of benches of the quick selection (suites/pytest.ini)."""
 _BOOTS = 2  # of each role
 
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 __all__ = [
+    "QUICK",
     "Attribution",
     "BenchPolicy",
     "Boot",
@@ -25,6 +26,10 @@ __all__ = [
     "Reading",
     "Step",
 ]
+
+
+QUICK = "quick"
+"""The mark of benches of the quick selection (suites/pytest.ini)."""
 
 
 class Instrument(StrEnum):
@@ -199,6 +204,7 @@ class Performance:
     """All figures of a run. instrument: what read them. how: in a sentence, with the counts of batches and boots.
 
     attributions: where the changed figures went, by `profile`; none where that is not known. nowhere: why not, or "".
+    profiled: boots of each kernel under it; with one, no function has a noise.
     steps: which patch changed them, where that was asked.
     """
 
@@ -209,6 +215,7 @@ class Performance:
     attributions: tuple[Attribution, ...] = ()
     nowhere: str = ""
     steps: tuple[PatchSteps, ...] = ()
+    profiled: int = 2
 
     def of(self, *changes: FigureChange) -> tuple[Figure, ...]:
         return tuple(figure for figure in self.figures if figure.change in changes)

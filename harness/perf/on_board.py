@@ -21,8 +21,7 @@ from harness.machine.session import Session, names_of
 from harness.native_tools import build_tools
 from harness.perf.boots import readings, run_boots
 from harness.perf.icount import INSTRUMENT_VARIABLE
-from harness.perf.measure import QUICK
-from harness.perf.model import Boot, Instrument, Performance
+from harness.perf.model import QUICK, Boot, Instrument, Performance
 from harness.perf.paired import ORDER, paired_figures
 from harness.plan import Invocation, Observer
 from harness.store import RunFolder, inputs_digest

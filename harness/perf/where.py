@@ -14,7 +14,7 @@ from harness.passes import Bench
 from harness.perf.attribution import Kernel, attribute
 from harness.perf.blame import Blame
 from harness.perf.boots import Measured, at_once, run_boots, session_of
-from harness.perf.model import Attribution, FigureChange, Performance
+from harness.perf.model import QUICK, Attribution, FigureChange, Performance
 from harness.perf.profile import Profile, profiling, read_profiles
 from harness.perf.source_lines import frames_of
 from harness.perf.symbols import JIT, Symbols, find_system_map
@@ -24,6 +24,7 @@ from harness.store import RunFolder, inputs_digest
 __all__ = ["where_it_went"]
 
 _SEEDS = (1, 2)  # a function's noise is what they differ by
+_QUICK_SEEDS = (1,)  # and nobody knows it
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def where_it_went(
     except KtrialError as error:
         # The figures stand without it.
         return replace(performance, nowhere=error.summary)
-    return replace(performance, attributions=tuple(told))
+    return replace(performance, attributions=tuple(told), profiled=len(_seeds(bench)))
 
 
 def _attributed(
@@ -86,7 +87,7 @@ def _attributed(
     blamed: Blame,
 ) -> list[Attribution]:
     profiles: dict[str, list[tuple[Profile, ...]]] = {side: [] for side in sides}
-    for some in at_once(_boots(sides)):
+    for some in at_once(_boots(sides, _seeds(bench))):
         names = ", ".join(boot.name for boot in some)
         observer.stage("perf", f"{names}: where {len(changed)} figures went, logs in {run.path / 'profile'}")
         sessions = [_session(bench, boot, sides[boot.role].symbols, changed, run.path / "profile") for boot in some]
@@ -97,8 +98,12 @@ def _attributed(
     return [attribute(name, whole["base"].kernel(name), whole["patched"].kernel(name), blamed) for name in changed]
 
 
-def _boots(sides: Mapping[str, _Side]) -> Iterator[Measured]:
-    return (Measured(role, seed, side.image, f"{role}-profile") for seed in _SEEDS for role, side in sides.items())
+def _seeds(bench: Bench) -> tuple[int, ...]:
+    return _QUICK_SEEDS if bench.mark == QUICK else _SEEDS
+
+
+def _boots(sides: Mapping[str, _Side], seeds: Sequence[int]) -> Iterator[Measured]:
+    return (Measured(role, seed, side.image, f"{role}-profile") for seed in seeds for role, side in sides.items())
 
 
 def _session(bench: Bench, boot: Measured, symbols: Symbols, only: tuple[str, ...], folder: Path) -> Session:

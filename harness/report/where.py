@@ -33,7 +33,8 @@ def where_table(performance: Performance, *, every: bool = True) -> RenderableTy
         return None
     told = [each for each in performance.attributions if not each.failure]
     groups = sorted(_alike(told), key=lambda group: -abs(group[0].delta))
-    head = "profile: insns/packet of each kernel function, counted by QEMU's TCG plugin, two boots a kernel"
+    boots = "one boot a kernel (--quick)" if performance.profiled == 1 else "two boots a kernel"
+    head = f"profile: insns/packet of each kernel function, counted by QEMU's TCG plugin, {boots}"
     parts: list[RenderableType] = [Text.assemble(("where it went  ", "bold"), safe.text(head))]
     most = _GROUPS if every else _LARGEST
     for group in groups[:most]:
