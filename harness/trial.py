@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.bpf_objects import compile_objects
+from harness.broken_patch import last_to_touch, with_broken_patch
 from harness.build import (
     Identity,
     Kernel,
@@ -20,7 +21,6 @@ from harness.build import (
     Toolchain,
     build_kernel,
     find_toolchain,
-    first_broken,
     identical,
     new_diagnostics,
 )
@@ -30,7 +30,7 @@ from harness.choice import choose
 from harness.compare import BootChange, BrokenBy, Comparison, compare
 from harness.coverage import Coverage, as_text, cover, uncompiled
 from harness.culprits import Along
-from harness.errors import KtrialError, MachineLost, UsageError
+from harness.errors import UsageError
 from harness.flakiness import KnownFlake
 from harness.kconfig import Fragment, ResolvedConfig, enable, merge, resolve
 from harness.kconfig.configure import ALLNOCONFIG
@@ -56,7 +56,6 @@ from harness.suites import PickedSuite, Suite, suite_digest
 from harness.surroundings import Surroundings, look_around
 from harness.tree import (
     Applied,
-    AppliedPatch,
     Base,
     Source,
     Tree,
@@ -260,11 +259,21 @@ class Trial:
 
     def _patched(self, source: Source, config: ResolvedConfig, hold: contextlib.ExitStack) -> Kernel:
         assert self.applied is not None
+        assert self.toolchain is not None
         freshen(source, self.applied)
         try:
             return self._kernel("patched", source, config, hold)
         except SeriesBuildError as error:
-            raise self._named(error) from error
+            raise with_broken_patch(
+                error,
+                self.applied,
+                base=self.base_kernel,
+                toolchain=self.toolchain,
+                after=self._after,
+                work=self._work("build/patched"),
+                deadline=self.invocation.build_deadline,
+                say=self._say("build"),
+            ) from error
 
     def _kernel(self, side: str, source: Source, config: ResolvedConfig, hold: contextlib.ExitStack) -> Kernel:
         assert self.toolchain is not None
@@ -282,45 +291,8 @@ class Trial:
             jobs=self.invocation.jobs or None,
             deadline=self.invocation.build_deadline,
             changed=self.applied.changed,
-            blame=self._blame,
+            blame=functools.partial(last_to_touch, self.applied),
             hold=hold,
-        )
-
-    def _blame(self, path: str) -> str:
-        """The last patch that touched a file, as a reader knows it; "" where none did."""
-        assert self.applied is not None
-        found = [patch for patch in self.applied.patches if path in patch.files]
-        return _label(found[-1], len(self.applied.patches)) if found else ""
-
-    def _named(self, error: SeriesBuildError) -> KtrialError:
-        """The same failure with the patch at which the build breaks, found by building only what failed."""
-        assert self.applied is not None
-        assert self.toolchain is not None
-        patches = self.applied.patches
-        if len(patches) < 2 or self.base_kernel is None or not error.target:
-            return error
-        self.observer.stage("build", f"looking for the patch that breaks {error.target}")
-        try:
-            number = first_broken(
-                self._after,
-                len(patches),
-                error.target,
-                base=self.base_kernel,
-                toolchain=self.toolchain,
-                work=self._work("build/patched"),
-                deadline=self.invocation.build_deadline,
-            )
-        except MachineLost:
-            return error
-        summary = f"{_label(patches[number - 1], len(patches))} does not build: {error.summary}"
-        return type(error)(
-            summary,
-            detail=error.detail,
-            hint=error.hint,
-            log=error.log,
-            diagnostic=error.diagnostic,
-            target=error.target,
-            patch=patches[number - 1].subject,
         )
 
     @contextlib.contextmanager
@@ -498,7 +470,3 @@ def _configures(path: str) -> bool:
     if path.startswith(_NEVER_CONFIGURING):
         return False
     return name.startswith(_CONFIGURES) or path.startswith(_CONFIGURING)
-
-
-def _label(patch: AppliedPatch, total: int) -> str:
-    return f"patch {patch.number}/{total} ({patch.subject})"
