@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -51,7 +52,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "memory.sqlite"
         with opened(file) as connection:
-            took = [_timed(lambda run=run: remember(connection, run)) for run in _runs(options.runs, options.tests)]
+            took = [_timed(partial(remember, connection, run)) for run in _runs(options.runs, options.tests)]
             tenth = max(1, len(took) // 10)
             print(f"write a run of {options.tests} tests on two sides: {_milliseconds(took[:tenth])} among the first")
             print(f"  {_milliseconds(took[-tenth:])} after {options.runs - tenth} runs")

@@ -145,11 +145,12 @@ def _run(connection: sqlite3.Connection, reference: str) -> RunResult:
     found = find(connection, reference)
     if not found:
         raise UsageError(f"no finished run {reference!r}", hint="ktrial runs list; or a series' subject or change-id")
+    listed = "\n".join(map(_listed, found))
+    if len(found) > 1 and any(each.run.startswith(reference) or each.run.endswith(f"-{reference}") for each in found):
+        raise UsageError(f"{reference} is a part of the ids of {len(found)} runs", detail=listed)
     series = {(each.title, each.author) for each in found}
     if len(series) > 1:
-        raise UsageError(
-            f"{reference!r} is {len(series)} series", detail="\n".join(map(_listed, found)), hint="name the run"
-        )
+        raise UsageError(f"{reference!r} is {len(series)} series", detail=listed, hint="name the run")
     return recall(connection, found[0].run)
 
 

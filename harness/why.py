@@ -6,7 +6,7 @@ deadline that passed and no assertion; a compiler explains nothing where both ke
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -64,6 +64,14 @@ def explain_difference(a: RunResult, b: RunResult, symbols: Mapping[str, Sequenc
     return Explanation(a, b, apart, tuple(found), _conclusion(apart, found))
 
 
+def _difference(
+    what: str, values: Iterable[str], likelihood: Likelihood, why: str, details: tuple[str, ...] = ()
+) -> Difference:
+    """values: what each of the two runs had."""
+    a, b = values
+    return Difference(what, a, b, likelihood, why, details)
+
+
 def _conclusion(apart: Apart, found: Sequence[Difference]) -> str:
     likely = [difference.what for difference in found if difference.likelihood is Likelihood.LIKELY]
     if not apart.any:
@@ -95,11 +103,11 @@ def _series(a: RunResult, b: RunResult, apart: Apart) -> Iterator[Difference]:
     likely = Likelihood.UNLIKELY if apart.on_base_alone else Likelihood.LIKELY
     if old.version != new.version or old.title != new.title:
         named = (f"{each.title} v{each.version}" if each.version > 1 else each.title for each in (old, new))
-        yield Difference("series", *named, likely, "it is another series that was tried")
+        yield _difference("series", named, likely, "it is another series that was tried")
     changed = tuple(_patches(a, b))
     if changed:
         count = (f"{len(each.patches)} patches" for each in (old, new))
-        yield Difference("patches", *count, likely, "they change other lines", changed)
+        yield _difference("patches", count, likely, "they change other lines", changed)
 
 
 def _patches(a: RunResult, b: RunResult) -> Iterator[str]:
@@ -122,11 +130,11 @@ def _base(a: RunResult, b: RunResult, apart: Apart) -> Iterator[Difference]:
         return
     shown = (f"{tree.base_commit[:12]} ({tree.version}, {tree.label})" for tree in (a.tree, b.tree))
     if a.tree.base_tree and a.tree.base_tree == b.tree.base_tree:
-        yield Difference("base", *shown, Likelihood.UNLIKELY, "the commits differ, and their files are the same")
+        yield _difference("base", shown, Likelihood.UNLIKELY, "the commits differ, and their files are the same")
         return
     reasons = f"{a.tree.base_why} -> {b.tree.base_why}"
     details = (reasons,) if a.tree.base_why != b.tree.base_why else ()
-    yield Difference("base", *shown, _of_kernel(apart), "the kernel beneath the series is another", details)
+    yield _difference("base", shown, _of_kernel(apart), "the kernel beneath the series is another", details)
 
 
 def _of_kernel(apart: Apart) -> Likelihood:
@@ -177,7 +185,7 @@ def _suites(a: RunResult, b: RunResult, apart: Apart) -> Iterator[Difference]:
         suites = {each.partition("/")[0] for each in (*apart.tests, *apart.only)}
         likely = Likelihood.LIKELY if suites & set(differing) else Likelihood.UNLIKELY
         digests = (", ".join(f"{name} {run[name][:12]}" for name in differing) for run in (one, other))
-        yield Difference("version of the tests", *digests, likely, "the tests themselves are not the same")
+        yield _difference("version of the tests", digests, likely, "the tests themselves are not the same")
 
 
 def _configuration(
@@ -196,7 +204,7 @@ def _configuration(
         if contents[1].get(name, contents[0][name]) != contents[0][name]
     )
     if made[0] != made[1] or rewritten:
-        yield Difference("fragments", *made, likely, why, rewritten)
+        yield _difference("fragments", made, likely, why, rewritten)
     changed = {
         side: (pair, tuple(symbols.get(side, ())))
         for side, pair in (
@@ -209,7 +217,7 @@ def _configuration(
     for side, (pair, details) in changed.items():
         if not (both_alike and side == "patched"):
             what = "configuration" if both_alike else f"configuration of {side}"
-            yield Difference(what, *(each[:12] for each in pair), likely, why, details)
+            yield _difference(what, (each[:12] for each in pair), likely, why, details)
 
 
 def _toolchain(a: RunResult, b: RunResult, apart: Apart) -> Iterator[Difference]:
@@ -225,7 +233,7 @@ def _toolchain(a: RunResult, b: RunResult, apart: Apart) -> Iterator[Difference]
     for side, digests in apart.other_code.items():
         if not found and _same_inputs(a, b, side):
             why = "both were built from the same files, configuration and toolchain"
-            yield Difference(f"code of {side}", *(each[:12] for each in digests), Likelihood.LIKELY, why)
+            yield _difference(f"code of {side}", (each[:12] for each in digests), Likelihood.LIKELY, why)
 
 
 def _same_inputs(a: RunResult, b: RunResult, side: str) -> bool:
@@ -308,7 +316,7 @@ def _load(a: RunResult, b: RunResult, likelihood: Likelihood) -> Iterator[Differ
     if loads[0] is None or loads[1] is None or abs(loads[0] - loads[1]) < _BUSIER:
         return
     shown = (f"{run.environment.load_before:g} on {run.environment.processors} processors" for run in (a, b))
-    yield Difference("load of the host", *shown, likelihood, "a busy host makes guests slow")
+    yield _difference("load of the host", shown, likelihood, "a busy host makes guests slow")
 
 
 def _per_processor(environment: Environment) -> float | None:

@@ -222,6 +222,10 @@ class TestTheCommand:
             self.compare("0001")
         assert "change-id" in caught.value.detail
 
+    def test_a_part_of_two_ids_is_refused(self):
+        with pytest.raises(UsageError, match="20260 is a part of the ids of 2 runs"):
+            self.compare("20260", "0009")
+
     def test_a_part_of_two_series_names_is_refused(self):
         with opened() as connection:
             remember(connection, finished("20250101-0000-more-0002", title="net: other things", started="2025-01-02"))
