@@ -98,8 +98,9 @@ def run_sessions(sessions: Sequence[Session], splats: SplatFinder, listen: Liste
     """
     with contextlib.ExitStack() as stack:
         running = [_begin(session, stack) for session in sessions]
-        for session in sessions if listen else ():
-            listen(session.side, {"event": "begun", "guests": session.workers})
+        for session in sessions:
+            if listen is not None:
+                listen(session.side, {"event": "begun", "guests": session.workers})
         while any(one.process.poll() is None for one in running):
             for one in running:
                 _pass_on(one, listen)

@@ -99,7 +99,7 @@ class Rest:
         """The items of a list, page by page (RFC 8288: Link with rel="next")."""
         for _ in range(_PAGES):
             url = self._url(path, query)
-            items, link = self.retry.call(lambda url=url: self._ask("GET", url))
+            items, link = self.retry.call(functools.partial(self._ask, "GET", url))
             if not isinstance(items, list):
                 raise UsageError(f"{url}: the answer is no list")
             yield from items

@@ -37,7 +37,7 @@ class _Policy(EmailPolicy):
     def fold(self, name: str, value: Any) -> str:
         if name.lower() in _IDENTIFIERS:
             return f"{name}: {f'{self.linesep} '.join(str(value).split())}{self.linesep}"
-        return super().fold(name, value)
+        return str(super().fold(name, value))
 
     def fold_binary(self, name: str, value: Any) -> bytes:
         return self.fold(name, value).encode("ascii", "replace")
