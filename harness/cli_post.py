@@ -19,6 +19,7 @@ from harness.post.rest import Rest, Retry
 from harness.post.secret import read_secret
 from harness.post.smtp import send as send_by_smtp
 from harness.report import safe
+from harness.report.decode import places_of
 from harness.report.mail import Letterhead, answered, as_bytes, compose
 from harness.run_result import RunResult
 from harness.settings import mail_settings, patchwork_settings
@@ -59,7 +60,13 @@ def _print_mail(folder: RunFolder, result: RunResult) -> None:
     author = answered(result.series).sender if result.series else ""
     to = people.to if settings.allow or settings.to else (author,)
     message = compose(
-        result, _letterhead(settings), to=to, cc=people.cc, date=datetime.now(UTC), times=len(posted(folder))
+        result,
+        _letterhead(settings),
+        to=to,
+        cc=people.cc,
+        date=datetime.now(UTC),
+        times=len(posted(folder)),
+        places=places_of(result),
     )
     sys.stdout.buffer.write(as_bytes(message))
 
@@ -86,6 +93,7 @@ def _send_mail(folder: RunFolder, result: RunResult, *, again: bool) -> None:
             cc=people.cc,
             date=datetime.now(UTC),
             times=len(posted(folder)),
+            places=places_of(result),
         )
         deliver = functools.partial(send_by_smtp, message, people.addresses, settings)
         done = post_once(folder, message, people.addresses, settings.server, deliver)

@@ -11,6 +11,7 @@ from rich.console import Console
 from harness.cli_forms import Forms, Html, HtmlFolder, Junit, Ktap, Markdown, write_forms
 from harness.cli_post import post
 from harness.errors import UsageError
+from harness.report.decode import places_of
 from harness.report.json import read_result
 from harness.report.terminal import Verbosity, render
 from harness.run_result import RunResult
@@ -57,7 +58,7 @@ def report(
     posting = mail or send or again or patchwork is not None or series is not None
     if not forms and not posting:
         verbosity = Verbosity.VERBOSE if verbose else Verbosity.QUIET if quiet else Verbosity.NORMAL
-        render(result, Console(highlight=False), verbosity=verbosity)
+        render(result, Console(highlight=False), verbosity=verbosity, places=places_of(result))
     write_forms(folder, result, forms)
     if posting:
         post(folder, result, mail=mail, send=send, again=again, patchwork=patchwork, series=series)

@@ -18,6 +18,7 @@ from harness.outcome import conclude, resume_command
 from harness.perf.model import Instrument
 from harness.plan import Invocation, new_seed
 from harness.record import atomic_write
+from harness.report.decode import places_of
 from harness.report.terminal import Verbosity, render
 from harness.run_result import RunResult
 from harness.settings import perf_policy
@@ -136,7 +137,7 @@ def run(
     forms = replace(forms, json=json or invocation.json)
     result = _run(folder, invocation, quiet)
     if not forms.to_stdout:
-        render(result, Console(highlight=False), verbosity=verbosity)
+        render(result, Console(highlight=False), verbosity=verbosity, places=places_of(result))
     write_forms(folder, result, forms)
     raise typer.Exit(result.verdict.exit_code)
 

@@ -22,6 +22,7 @@ from harness.memory.file import writing
 from harness.memory.recall import known_runs
 from harness.memory.write import forget as forget_run
 from harness.report import safe
+from harness.report.decode import places_of
 from harness.report.json import read_result
 from harness.report.terminal import Verbosity, render
 from harness.store import RunFolder, RunState, RunSummary, find_run, list_runs, remove_run, run_folders, summary
@@ -183,7 +184,7 @@ def _show_result(folder: RunFolder, verbosity: Verbosity) -> None:
             f"{folder.result} is not a result that this ktrial can read: {error}",
             hint=f"ktrial runs show --json {folder.id} prints it as it is",
         ) from error
-    render(result, Console(), verbosity=verbosity)
+    render(result, Console(highlight=False), verbosity=verbosity, places=places_of(result))
 
 
 def _show_unfinished(entry: RunSummary, console: Console) -> None:

@@ -22,8 +22,10 @@ from harness.build.model import Diagnostic
 from harness.compare import compare
 from harness.flakiness import KnownFlake
 from harness.report import safe
+from harness.report.decode import Places
 from harness.report.json import encode_result, read_result, schema, schema_text, write_result
 from harness.report.layout import name_lines
+from harness.report.located import located
 from harness.report.terminal import Verbosity, render
 from harness.results import Outcome, SideResults, Splat, TestResult
 from harness.run_result import Paths, RunResult
@@ -92,6 +94,19 @@ def test_what_fails_alike_is_told_once_and_what_fails_otherwise_too():
 
 def test_a_fourth_way_to_fail_is_counted():
     assert "... and 2 that fail otherwise, listed above" in rendered(failing("a", "b", "c", "d", "e"))
+
+
+def test_a_frame_whose_place_is_known_has_it_beside_it():
+    places = Places(
+        {"patched": {"bpf_xdp_adjust_tail+0x1d2/0x240": (("bpf_xdp_adjust_tail", ("net/core/filter.c", 4164)),)}}
+    )
+    out = io.StringIO()
+    render(regression(), Console(file=out, width=80), places=places)
+    assert "RIP: 0010:bpf_xdp_adjust_tail+0x1d2/0x240 (net/core/filter.c:4164)" in out.getvalue()
+    inlined = (("skb_end", ("include/linux/skbuff.h", 1701)), ("f", ("net/core/filter.c", 9)))
+    assert located("f+0x1/0x2", Places({"patched": {"f+0x1/0x2-1": inlined}})) == (
+        "f+0x1/0x2 (include/linux/skbuff.h:1701, skb_end)"
+    )
 
 
 def test_a_test_that_flaked_before_says_so():

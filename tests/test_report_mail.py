@@ -18,6 +18,7 @@ from mail_samples import ENVELOPE, HOSTILE, MAILS, PERFORMANCE, answering, blame
 from report_samples import SAMPLES, bare, no_regression, regression
 
 from harness.flakiness import KnownFlake
+from harness.report.decode import Places
 from harness.report.mail import Letterhead, address_of, answered, as_bytes, compose
 from harness.report.mail_again import try_again
 from harness.report.mail_lines import WIDTH, bar, guarded, prose, shell
@@ -169,6 +170,12 @@ def test_the_first_failure_is_there_with_what_the_kernel_said():
     assert "RSP: 0018" not in text
     assert "0123456789abcdef0123456789abcdef01234567 (6.12.40," in text
     assert "digest c0ffeec0ffee" in text
+
+
+def test_a_frame_whose_place_is_known_has_it_beside_it():
+    places = Places({"patched": {"xdp_do_redirect+0x3f1/0x4a0-1": (("xdp_do_redirect", ("net/core/filter.c", 4402)),)}})
+    text = compose(regression(), HEAD, date=DATE, places=places).get_content()
+    assert "|  xdp_do_redirect+0x3f1/0x4a0 (net/core/filter.c:4402)" in text
 
 
 def test_a_test_that_flaked_before_is_marked():

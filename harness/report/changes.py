@@ -14,10 +14,11 @@ from rich.text import Text
 from harness.compare import Change, Comparison, LogChange, TestChange
 from harness.flakiness import KnownFlake, flake_words
 from harness.report import safe
+from harness.report.decode import Places
 from harness.report.layout import indented, name_lines, put, wrapped
+from harness.report.located import brief_lines, located
 from harness.results import LEFT_REASON, Outcome, SideResults, Splat, TestResult, left_reason
 from harness.run_result import RunResult
-from harness.splats import brief
 
 __all__ = ["BAD", "OTHER", "failures", "kernel_log", "lists"]
 
@@ -119,7 +120,7 @@ def _count(tests: Sequence[TestChange]) -> str:
     return f"{len(tests)} test{'' if len(tests) == 1 else 's'}"
 
 
-def failures(result: RunResult, comparison: Comparison, console: Console, *, whole: bool) -> None:
+def failures(result: RunResult, comparison: Comparison, console: Console, places: Places, *, whole: bool) -> None:
     """The first failures at length: the assertion, and what the kernel said. Those that fail alike are told once."""
     failing = (*comparison.blamed, *comparison.of(Change.FAILING))
     groups = [[test] for test in failing] if whole else _alike(result, failing)
@@ -129,7 +130,7 @@ def failures(result: RunResult, comparison: Comparison, console: Console, *, who
             put(console, Text(line, "bold"))
         if len(group) > 1:
             put(console, Text(f"  and {len(group) - 1} more that fail alike", "dim"))
-        indented(console, _why(result, group[0], whole))
+        indented(console, _why(result, group[0], places, whole))
         put(console)
     rest = sum(map(len, groups[len(shown) :]))
     if rest:
@@ -147,7 +148,7 @@ def _alike(result: RunResult, tests: Sequence[TestChange]) -> list[list[TestChan
     return list(groups.values())
 
 
-def _why(result: RunResult, test: TestChange, whole: bool) -> list[str]:
+def _why(result: RunResult, test: TestChange, places: Places, whole: bool) -> list[str]:
     attempt = _worst(result.patched, test)
     details = attempt.details if attempt else ""
     told = safe.block(details) if whole and details else _assertion(details)
@@ -155,7 +156,7 @@ def _why(result: RunResult, test: TestChange, whole: bool) -> list[str]:
     lines = [] if not reason or any(reason in line for line in told) else [reason]
     lines += told
     for splat in (attempt.splats if attempt else ())[: None if whole else 1]:
-        lines += splat_lines(splat, whole)
+        lines += _splat_lines(splat, places, whole)
     if attempt and attempt.left and not test.reason.startswith(LEFT_REASON):
         lines.append(safe.line(left_reason(attempt.left)))
     if test.base_reason and test.change in (Change.REGRESSION, Change.NOW_SKIPPED):
@@ -177,14 +178,16 @@ def _assertion(details: str) -> list[str]:
     return [safe.line(line, _DETAIL_WIDTH) for line in lines]
 
 
-def splat_lines(splat: Splat, whole: bool) -> list[str]:
-    return safe.block(splat.text) if whole else safe.block("\n".join(brief(splat)), _SPLAT_LINES)
+def _splat_lines(splat: Splat, places: Places, whole: bool) -> list[str]:
+    if whole:
+        return safe.block("\n".join(located(line, places) for line in splat.text.split("\n")))
+    return safe.block(brief_lines(splat, places), _SPLAT_LINES)
 
 
-def kernel_log(comparison: Comparison, console: Console, *, whole: bool) -> None:
+def kernel_log(comparison: Comparison, console: Console, places: Places, *, whole: bool) -> None:
     """Splats that no test explains, and those that only base has."""
     for item in comparison.kernel_log:
-        _log_item(item, comparison.compared, console, whole)
+        _log_item(item, comparison.compared, console, places, whole)
     gone = comparison.gone if comparison.compared else ()
     for splat in gone:
         put(console, Text("gone from the kernel log: ", "green"), safe.text(splat.key))
@@ -192,12 +195,12 @@ def kernel_log(comparison: Comparison, console: Console, *, whole: bool) -> None
         put(console)
 
 
-def _log_item(item: LogChange, compared: bool, console: Console, whole: bool) -> None:
+def _log_item(item: LogChange, compared: bool, console: Console, places: Places, whole: bool) -> None:
     what = "new in the kernel log: " if compared else "in the kernel log: "
     wrapped(
         console, Text.assemble((what, "bold red" if item.blamed else "yellow"), safe.text(item.splat.key)), "", "  "
     )
     blame = "" if item.blamed else "; not blamed: a slow host can cause it, and not every guest had it"
     lines = [safe.line(f"seen in {', '.join(item.where[:4])}{' ...' if len(item.where) > 4 else ''}{blame}")]
-    indented(console, [*lines, *splat_lines(item.splat, whole)])
+    indented(console, [*lines, *_splat_lines(item.splat, places, whole)])
     put(console)

@@ -16,6 +16,7 @@ from email.utils import format_datetime, parseaddr
 from typing import Any
 
 from harness.report import safe
+from harness.report.decode import Places
 from harness.report.mail_body import Letterhead, body
 from harness.run_result import RunResult, SeriesInfo
 from harness.series.model import Envelope
@@ -54,8 +55,12 @@ def compose(
     cc: Sequence[str] = (),
     date: datetime,
     times: int = 0,
+    places: Places | None = None,
 ) -> EmailMessage:
-    """The mail. to, cc: people, `Name <address>`. times: how often one about this run was sent before."""
+    """The mail. to, cc: people, `Name <address>`. times: how often one about this run was sent before.
+
+    places: where in the source the frames of its call traces are.
+    """
     message = EmailMessage(policy=_POLICY)
     message["From"] = _person(letterhead.sender)
     for name, people in (("To", to), ("Cc", cc)):
@@ -67,7 +72,7 @@ def compose(
     message["Message-ID"] = identifier(result, letterhead, times)
     for name, value in (*_thread(parent), *_marks(result)):
         message[name] = value
-    text = body(result, letterhead)
+    text = body(result, letterhead, places)
     message.set_content(text, cte="7bit" if text.isascii() else "8bit")
     return message
 

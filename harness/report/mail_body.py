@@ -13,12 +13,13 @@ from itertools import groupby
 
 from harness.compare import Change, Comparison, LogChange, TestChange
 from harness.report import safe
+from harness.report.decode import Places
+from harness.report.located import brief_lines
 from harness.report.mail_again import try_again
 from harness.report.mail_figures import cost
 from harness.report.mail_lines import bar, facts, guarded, item, prose, sendable, shell, wrapped_bar
 from harness.results import Outcome, SideResults, TestResult
 from harness.run_result import Environment, RunResult
-from harness.splats import brief
 from harness.verdict import VerdictKind
 
 __all__ = ["Letterhead", "body"]
@@ -56,13 +57,13 @@ class Letterhead:
     report_url: str = ""
 
 
-def body(result: RunResult, letterhead: Letterhead) -> str:
-    """The whole text, with a final newline."""
+def body(result: RunResult, letterhead: Letterhead, places: Places | None = None) -> str:
+    """The whole text, with a final newline. places: where in the source frames of call traces are."""
     sections = [
         _verdict(result),
         _failure(result),
         _culprits(result),
-        *(_compared(result, result.comparison) if result.comparison else ()),
+        *(_compared(result, result.comparison, places or Places()) if result.comparison else ()),
         cost(result.performance) if result.performance else [],
         _warnings(result),
         _untold(result),
@@ -97,16 +98,16 @@ def _culprits(result: RunResult) -> list[str]:
     return lines
 
 
-def _compared(result: RunResult, comparison: Comparison) -> Iterator[list[str]]:
+def _compared(result: RunResult, comparison: Comparison, places: Places) -> Iterator[list[str]]:
     """What is worse, the first failure at length, what is new in the kernel log; then what else changed."""
     flaky = {known.test for known in result.known_flaky}
     for change, words in _BAD.items():
         yield _tests(comparison.of(change), words, flaky)
     failing = (*comparison.blamed, *comparison.of(Change.FAILING))
     if failing:
-        yield _first_failure(result, failing[0])
+        yield _first_failure(result, failing[0], places)
     if comparison.blamed_log:
-        yield _in_log(comparison.blamed_log, "New in" if comparison.compared else "In")
+        yield _in_log(comparison.blamed_log, "New in" if comparison.compared else "In", places)
     for change, words in _OTHER.items():
         yield _tests(comparison.of(change), words, flaky)
 
@@ -145,14 +146,14 @@ def _counted(outcomes: Sequence[Outcome]) -> str:
     return ", ".join(f"{count}x {outcome}" if count > 1 else str(outcome) for outcome, count in counts.items())
 
 
-def _first_failure(result: RunResult, test: TestChange) -> list[str]:
+def _first_failure(result: RunResult, test: TestChange, places: Places) -> list[str]:
     """Its assertion, and what the kernel said meanwhile."""
     attempt = _worst(result.patched, test)
     details = _assertion(attempt.details) if attempt else ""
     lines = [*prose("The first of them:"), *prose(test.test, "  "), ""]
     lines += wrapped_bar(details or test.reason, _DETAIL_LINES) if details or test.reason else []
     if attempt and attempt.splats:
-        lines += ["", "  in the kernel log, meanwhile", "", *bar("\n".join(brief(attempt.splats[0])), _SPLAT_LINES)]
+        lines += ["", "  in the kernel log, meanwhile", "", *bar(brief_lines(attempt.splats[0], places), _SPLAT_LINES)]
     if test.base_reason:
         lines += ["", *prose(f"Without the series it says {test.base_reason}", "", "  ")]
     return lines
@@ -168,12 +169,12 @@ def _assertion(details: str) -> str:
     return "\n".join(line[1:].strip() for line in details.splitlines() if line.startswith("E "))
 
 
-def _in_log(log: Sequence[LogChange], what: str) -> list[str]:
+def _in_log(log: Sequence[LogChange], what: str, places: Places) -> list[str]:
     first = log[0]
     more = f", and {len(log) - 1} more" if len(log) > 1 else ""
     where = f" (seen in {', '.join(first.where[:2])}{' ...' if len(first.where) > 2 else ''}){more}"
     lines = prose(f"{what} the kernel log, {first.splat.key}{where}", "", "  ")
-    return [*lines, "", *bar("\n".join(brief(first.splat)), _SPLAT_LINES)]
+    return [*lines, "", *bar(brief_lines(first.splat, places), _SPLAT_LINES)]
 
 
 def _warnings(result: RunResult) -> list[str]:

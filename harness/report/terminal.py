@@ -16,6 +16,7 @@ from harness.compare import Change
 from harness.errors import ExitCode
 from harness.kselftest.proof import Proof, ProofKind, proof_words
 from harness.report import changes, safe
+from harness.report.decode import Places
 from harness.report.environment import carried
 from harness.report.facts import broken_words, kernel_facts, near, side_words
 from harness.report.figures import performance_table
@@ -36,8 +37,10 @@ _WARNINGS = 10
 _FAILURE_LINES = 40
 
 
-def render(result: RunResult, console: Console, *, verbosity: Verbosity = Verbosity.NORMAL) -> None:
-    """Print the report of a run."""
+def render(
+    result: RunResult, console: Console, *, verbosity: Verbosity = Verbosity.NORMAL, places: Places | None = None
+) -> None:
+    """Print the report of a run. places: where in the source frames of call traces are, where that was looked up."""
     whole = verbosity is Verbosity.VERBOSE
     console.print(_verdict(result), soft_wrap=True)  # one line wherever it goes
     if verbosity is Verbosity.QUIET:
@@ -48,8 +51,8 @@ def render(result: RunResult, console: Console, *, verbosity: Verbosity = Verbos
         _failure(result, console)
     if result.comparison:
         changes.lists(result, changes.BAD, console, whole=whole)
-        changes.failures(result, result.comparison, console, whole=whole)
-        changes.kernel_log(result.comparison, console, whole=whole)
+        changes.failures(result, result.comparison, console, places or Places(), whole=whole)
+        changes.kernel_log(result.comparison, console, places or Places(), whole=whole)
     _culprits(result, console)
     broke = result.comparison is not None and bool(result.comparison.blamed or result.comparison.blamed_log)
     if broke:
