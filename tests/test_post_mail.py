@@ -11,6 +11,7 @@ import email.policy
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -432,6 +433,24 @@ def test_mail_is_printed_for_the_author_without_any_settings(run, monkeypatch, t
     message = parsed(capsysbinary.readouterr().out)
     assert message["To"] == "A Developer <dev@example.org>"
     assert message["Cc"] is None
+
+
+def ktrial(*arguments: str) -> tuple[int, str]:
+    argv = [sys.executable, "-m", "harness.cli", "report", *arguments]
+    done = subprocess.run(argv, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_exit_status_says_whose_turn_it_is(box, server, run, configured):
+    configured(server)
+    finished(run)
+    assert ktrial(run.id, "--send")[0] == 0
+    status, told = ktrial(run.id, "--send")
+    assert (status, "--send --again" in told) == (2, True)
+    configured(free_port())
+    status, told = ktrial("last", "--send", "--again")
+    assert (status, "cannot be reached" in told) == (7, True)
+    assert "Traceback" not in told
 
 
 def test_again_alone_makes_no_sense(run):
