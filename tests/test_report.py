@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from harness.build.model import Diagnostic
 from harness.compare import compare
 from harness.flakiness import KnownFlake
 from harness.report import safe
+from harness.report.commands import broken_line
 from harness.report.decode import Places
 from harness.report.json import encode_result, read_result, schema, schema_text, write_result
 from harness.report.layout import name_lines
@@ -259,3 +261,22 @@ def test_another_versions_result_is_refused(tmp_path):
     path.write_bytes(encode_result(no_regression()).replace(b'"schema_version": "1"', b'"schema_version": "9"'))
     with pytest.raises(msgspec.DecodeError):
         read_result(path)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ktrial test ~/.cache/x/bzImage --accel tcg --suite xdp_multibuf --test 's/t.py::test[a --b c]' --more words",
+        "ktrial run 'it'\"'\"'s' --tree \"a b\" --base 0123 --test 'x y' --suite abcdefghijklmnopqrstuvwxyz",
+        "ktrial run x --test a\\ b --suite s --accel tcg --config-base allnoconfig --config debug --config boot",
+    ],
+)
+def test_a_command_is_broken_where_a_shell_joins_it(command):
+    lines = broken_line(command, 60)
+    assert len(lines) > 1
+    assert shlex.split("\n".join(lines).replace("\\\n", "")) == shlex.split(command)
+
+
+@pytest.mark.parametrize("command", ["ktrial run 'unbalanced --test x", "a  b   c --d", ""])
+def test_what_is_no_plain_command_is_left_as_it_is(command):
+    assert broken_line(command, 8) == [f"  {command}"] or not command

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Sequence
 
 from harness.report import safe
@@ -10,6 +10,7 @@ from harness.report import safe
 __all__ = ["broken", "broken_line"]
 
 _MORE = "    "
+_WORD = re.compile(r"""(?:[^\s'"\\]|'[^']*'|"(?:[^"\\]|\\.)*"|\\.)+""")  # of a shell, with its quotes
 
 
 def broken(words: Sequence[str], width: int, indent: str = "  ") -> list[str]:
@@ -26,15 +27,8 @@ def broken(words: Sequence[str], width: int, indent: str = "  ") -> list[str]:
 def broken_line(command: str, width: int, indent: str = "  ") -> list[str]:
     """The same of one line of a script; one that is no plain command is left as it is."""
     shown = safe.line(command)
-    try:
-        words = shlex.split(shown)
-    except ValueError:
-        return [f"{indent}{shown}"]
-    return (
-        broken([shlex.quote(word) for word in words], width, indent)
-        if shlex.join(words) == shown
-        else [f"{indent}{shown}"]
-    )
+    words = _WORD.findall(shown)
+    return broken(words, width, indent) if " ".join(words) == shown else [f"{indent}{shown}"]
 
 
 def _options(words: Sequence[str]) -> list[str]:
