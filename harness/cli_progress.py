@@ -7,13 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
+from rich.text import Text
 
 from harness.build.model import BuildProgress, Phase
 from harness.plan import Observer, Silent
 from harness.report import safe
+from harness.report.layout import name_lines, put, wrapped
 from harness.report.progress import (
     BuildState,
     GuestState,
@@ -27,6 +29,7 @@ from harness.report.progress import (
 __all__ = ["LiveObserver", "PlainObserver", "observing", "tell_what_is_known"]
 
 _EVERY = 15.0
+_INDENT = 9
 _PASSES = 6  # the last, told of when a run is interrupted
 _GOOD = ("passed", "skipped", "xfailed")
 Clock = Callable[[], float]
@@ -149,7 +152,7 @@ class LiveObserver(_Watching):
     def stage(self, name: str, text: str) -> None:
         if name != "again":
             self._forget_ended()
-        self.console.print(f"[cyan]{escape(name):>8}[/] {escape(safe.line(text))}", highlight=False, soft_wrap=True)
+        wrapped(self.console, safe.text(text), Text(f"{safe.line(name):>8} ", "cyan"), " " * _INDENT)
 
     def _forget_ended(self) -> None:
         """A new stage: what its predecessor's tests came to has been told."""
@@ -171,5 +174,14 @@ class LiveObserver(_Watching):
         with self.lock:
             self.hear(side, event, test, outcome, worker)
         if event in ("finished", "gone") and outcome not in _GOOD:
-            line = f"[red]{escape(side):>8}[/] {outcome or 'guest went away'}: {escape(safe.line(test))}"
-            self.console.print(line, highlight=False, soft_wrap=True)
+            self._tell(side, outcome or "guest went away", safe.line(test))
+
+    def _tell(self, side: str, outcome: str, test: str) -> None:
+        """What went wrong, above the live lines: on one line where there is room, else the name below."""
+        head = Text.assemble((f"{safe.line(side):>8} ", "red"), f"{safe.line(outcome)}: ")
+        if head.cell_len + cell_len(test) <= self.console.width:
+            put(self.console, head, test)
+            return
+        put(self.console, head)
+        for line in name_lines(test, self.console.width - _INDENT):
+            put(self.console, " " * _INDENT, line)

@@ -154,7 +154,8 @@ def _run(folder: RunFolder, invocation: Invocation, quiet: bool) -> RunResult:
             return conclude(trial, error)
         except KeyboardInterrupt:
             tell_what_is_known(observer, console)
-            console.print(f"Interrupted. Nothing is lost: [bold]{escape(resume_command(trial))}[/] goes on.")
+            line = f"Interrupted. Nothing is lost: [bold]{escape(resume_command(trial))}[/] goes on."
+            console.print(line, soft_wrap=True)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         return conclude(trial, None)
 

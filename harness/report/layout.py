@@ -30,9 +30,9 @@ def put(console: Console, *parts: Text | str) -> None:
     console.print(line, soft_wrap=True)
 
 
-def wrapped(console: Console, text: Text, first: str = "", rest: str = "") -> None:
-    """A text between its indents, wrapped between words."""
-    room = max(_LEAST, console.width - max(cell_len(first), cell_len(rest)))
+def wrapped(console: Console, text: Text, first: str | Text = "", rest: str = "") -> None:
+    """A text behind its indents, wrapped between words."""
+    room = max(_LEAST, console.width - max(cell_len(str(first)), cell_len(rest)))
     for number, line in enumerate(text.wrap(console, room, overflow="fold") or [Text()]):
         put(console, rest if number else first, line)
 
