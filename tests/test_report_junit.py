@@ -117,6 +117,18 @@ def test_counts_of_a_suite_are_those_of_its_cases():
             assert int(suite.get(count, "")) == sum(case.find(tag) is not None for case in cases)
 
 
+def test_two_names_that_look_alike_are_told_apart():
+    """GitLab drops the second of two cases that have classname and name in common."""
+    names = ("s/t.py::test[a b]", "s/t.py::test[a\tb]", "s/t.py::test[a\nb]")
+    sides = [
+        SideResults(side, tuple(TestResult(name, Outcome.PASSED) for name in names), (), 1.0, True)
+        for side in ("base", "patched")
+    ]
+    comparison = compare(*sides)
+    root = ET.fromstring(junit_xml(replace(bare(), comparison=comparison, verdict=decide(comparison))))
+    assert [case.get("name") for case in root.iter("testcase")] == ["test[a b]", "test[a b] (2)", "test[a b] (3)"]
+
+
 def test_names_are_what_a_server_tells_cases_apart_by():
     result = no_regression()
     assert result.comparison is not None

@@ -38,7 +38,7 @@ _UNREMARKABLE = (Change.SAME, Change.NOT_COMPARED)
 _SIGNS = re.compile(
     r"[\\`*\[\]<>#|~&$@]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//|[\w+-]+:)|(?<=www)\.", re.ASCII | re.IGNORECASE
 )
-_OPENING = re.compile(r"^(?=[-+=])|(?<=^\d)(?=[.)])|(?<=^\d\d)(?=[.)])")  # what begins a list or a heading
+_OPENING = re.compile(r"^(?:(?=[-+=])|(\d{1,9})(?=[.)]))")  # what begins a list or a heading
 _MARKS = {ExitCode.NO_REGRESSION: "✅", ExitCode.REGRESSION: "❌"}
 
 
@@ -178,7 +178,7 @@ def _performance(performance: Performance) -> str:
     unknown = len(performance.of(FigureChange.UNKNOWN))
     counts = [f"{len(changed)} changed", f"{same} same", *([f"{unknown} cannot be told"] if unknown else [])]
     rows = [_figure(figure) for figure in changed[:_FIGURES]]
-    parts = [f"### Figures: {', '.join(counts)}", f"{_text(str(performance.instrument))}: {_text(performance.how)}"]
+    parts = [f"### Figures: {', '.join(counts)}", _line(f"{performance.instrument}: {performance.how}")]
     if rows:
         parts.append(_table(("Bench", "Base", "Patched", "Change", "", "Noise", "Unit"), rows, numbers=range(1, 6)))
     if len(changed) > _FIGURES:
@@ -265,7 +265,7 @@ def _cell(text: str) -> str:
 
 def _line(text: str) -> str:
     """Plain words that begin a line."""
-    return _OPENING.sub(lambda _: "\\", _text(text))
+    return _OPENING.sub(lambda start: f"{start[1] or ''}\\", _text(text))
 
 
 def _text(text: str) -> str:
