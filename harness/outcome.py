@@ -19,6 +19,7 @@ from harness.errors import KtrialError
 from harness.flakiness import remarkable
 from harness.kconfig.fragment import fragment_digest
 from harness.memory import remember_run
+from harness.passes import guests_at_once
 from harness.perf.measure import seeds_of
 from harness.perf.model import FigureChange
 from harness.places import suites_dir
@@ -185,7 +186,7 @@ def _environment(trial: Trial) -> Environment:
         virtme_ng=f"virtme-ng {metadata.version('virtme-ng')}" if choice else "",
         accelerator=choice.accelerator if choice else "",
         accelerator_why=choice.why if choice else "",
-        vms=asked.vms,
+        vms=guests_at_once(asked) if choice else 0,
         attempts=1 + asked.reruns,
         distribution=here.distribution,
         processor=here.processor,

@@ -23,7 +23,7 @@ from harness.splats import find_splats
 from harness.store import RunFolder, inputs_digest
 from harness.suites import Suite
 
-__all__ = ["Bench", "run_passes", "with_unrun"]
+__all__ = ["Bench", "guests_at_once", "run_passes", "with_unrun"]
 
 # A guest that our machine lost is no evidence about anything; a machine that keeps losing them is to be told so.
 _MOST_LOSSES = 3
@@ -82,9 +82,12 @@ class Bench:
         )
         folders = tuple(suite.directory for suite in suites)
         root = folders[0].parent if folders else suites_dir()
-        # Guests of both sides run at once: half of the processors for each.
-        vms = asked.vms or max(1, (os.cpu_count() or 2) // 2)
-        return Bench(guest, root, folders, vms, asked.reruns, asked.keyword, asked.tests or None)
+        return Bench(guest, root, folders, guests_at_once(asked), asked.reruns, asked.keyword, asked.tests or None)
+
+
+def guests_at_once(asked: Invocation) -> int:
+    """Guests for each side. Those of both sides run at once: half of the processors for each."""
+    return asked.vms or max(1, (os.cpu_count() or 2) // 2)
 
 
 def run_passes(bench: Bench, images: Mapping[str, Path], run: RunFolder, observer: Observer) -> dict[str, SideResults]:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_samples import finished
 from rich.console import Console
@@ -153,6 +153,7 @@ def test_a_sparkline_has_both_ends_and_a_blank_for_what_is_not_known():
     assert sparkline([None], 10) == sparkline([], 10) == ""
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1e6))), st.integers(1, 50))
 def test_a_sparkline_is_as_long_as_its_values(values, most):
     line = sparkline(values, most)

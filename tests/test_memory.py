@@ -240,7 +240,7 @@ def test_a_file_that_cannot_be_written_fails_no_run(tmp_path, monkeypatch):
         pass
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.text(min_size=1, max_size=40).map(lambda text: f"{text}\ud800\0\x1b[31m‮"),
     reason=st.text(min_size=1, max_size=60),

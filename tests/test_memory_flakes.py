@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_samples import SUITE, finished
 from trial_values import KASAN, OUTCOMES, WARN, result
@@ -212,6 +212,7 @@ class TestNothingIsHidden:
     def test_a_skip_takes_no_blame_away(self):
         assert change_of("ppp", "fff", "p", "s").blamed
 
+    @settings(deadline=None)
     @given(
         base=st.text("pfcts", min_size=1, max_size=4),
         patched=st.text("pfcts", min_size=1, max_size=4),
@@ -229,6 +230,7 @@ class TestNothingIsHidden:
         if set(patched + extra[1]) <= set("fct") and without.blamed:
             assert after.blamed
 
+    @settings(deadline=None)
     @given(st.text("pfcts", min_size=1, max_size=5), st.text("pfcts", min_size=1, max_size=5))
     def test_without_extra_attempts_nothing_is_different(self, base, patched):
         """Ordinary comparisons are as they were: no attempt is extra unless a history asked for it."""
@@ -302,6 +304,7 @@ def test_a_report_is_told_of_what_differs_alone():
     assert [each.test for each in remarkable(comparison, known)] == ["u", "v"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("kl"), st.text("pfcs", min_size=1, max_size=4))))
 def test_a_flake_has_both_endings_on_some_kernel(runs):
     found = flake_of("t", [BaseRun(kernel, "2026", tuple(OUTCOMES[each] for each in text)) for kernel, text in runs])

@@ -113,7 +113,15 @@ def commands_in(page):
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/using.md", "docs/run-folder.md", "docs/memory.md", "docs/suites.md", "examples/README.md"]
+    "page",
+    [
+        "README.md",
+        "docs/using.md",
+        "docs/run-folder.md",
+        "docs/memory.md",
+        "docs/suites.md",
+        "examples/README.md",
+    ],
 )
 def test_commands_in_the_documents_exist_with_their_options(page):
     root = typer.main.get_command(app)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_samples import finished, performance_of
 from report_samples import SAMPLES
@@ -69,6 +69,7 @@ def test_a_test_is_told_of_by_what_its_run_made_of_it(before, after, expected):
     assert change(before, after) == expected
 
 
+@settings(deadline=None)
 @given(*[st.text("pfcsxl", min_size=1, max_size=3)] * 4)
 def test_whoever_is_blamed_later_broke_or_is_still_broken(base, patched, base_then, patched_then):
     after = of_letters(base_then, patched_then)

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_samples import SUITE, finished
 from report_samples import SAMPLES
@@ -266,6 +266,7 @@ def test_it_is_shown_as_it_was(width):
     assert max(map(len, text.splitlines())) <= width
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30), st.sampled_from(sorted(SAMPLES)), st.sampled_from(sorted(SAMPLES)))
 def test_whatever_two_runs_are_they_can_be_shown(text, one, other):
     hostile = f"\x1b[31m[bold]{text}\x07‮\n"

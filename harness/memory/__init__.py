@@ -60,10 +60,15 @@ def catch_up(connection: sqlite3.Connection, say: Say) -> int:
             result = read_result(folder.result)
         except (OSError, msgspec.DecodeError):
             continue
-        if result.run not in known:  # a link may have another run's name, where a folder was used again
+        if result.run in known:  # a link may have another run's name, where a folder was used again
+            continue
+        try:
             remember(connection, result)
-            known.add(result.run)
-            taken += 1
+        except sqlite3.OperationalError as error:  # a file that may only be read still answers
+            say(f"runs that are there already are not remembered: {error}")
+            break
+        known.add(result.run)
+        taken += 1
     if taken:
         say(f"{taken} {'run that was' if taken == 1 else 'runs that were'} there already: remembered now")
     return taken

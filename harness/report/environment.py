@@ -59,16 +59,13 @@ def _ran(environment: Environment) -> Iterator[Row]:
     yield "QEMU's seeds", ", ".join(map(str, environment.perf_seeds))
     yield "seed", str(environment.seed) if environment.seed else ""
     if environment.guest_cpus:
-        at_once = f", {environment.vms} at once" if environment.vms else ""
-        memory = f"{environment.guest_memory_mib} MiB"
-        yield (
-            "guests",
-            f"{environment.guest_cpus} processors, {memory}{at_once}; {environment.test_deadline:g} s a test",
-        )
+        at_once = f", {environment.vms} at once for each side" if environment.vms else ""
+        size = f"{_processors(environment.guest_cpus)}, {environment.guest_memory_mib} MiB"
+        yield "guests", f"{size}{at_once}; {environment.test_deadline:g} s a test"
 
 
 def _host(environment: Environment) -> Iterator[Row]:
-    processors = f"{environment.processors} processors" if environment.processors else ""
+    processors = _processors(environment.processors) if environment.processors else ""
     memory = f"{environment.memory_mib} MiB" if environment.memory_mib else ""
     known = (environment.host, environment.distribution, environment.processor, processors, memory)
     yield "host", ", ".join(filter(None, known))
@@ -84,5 +81,9 @@ def _load(environment: Environment) -> str:
     if environment.load_after is not None:
         told.append(f"{environment.load_after:g} at the end")
     if told and environment.processors:
-        told.append(f"on {environment.processors} processors")
+        told.append(f"on {_processors(environment.processors)}")
     return ", ".join(told)
+
+
+def _processors(count: int) -> str:
+    return f"{count} processor{'' if count == 1 else 's'}"
