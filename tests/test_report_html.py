@@ -109,7 +109,7 @@ def test_text_has_the_contrast_of_aa(scheme):
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", blocks[0 if scheme == "light" else 1]))
     pairs = [(front, back) for front in ("text", "soft", "link", "bad", "good", "odd") for back in ("page", "panel")]
     pairs += [(front, f"{tone}-page") for tone in ("bad", "good", "odd") for front in (tone, "text", "soft")]
-    pairs += [("link", "bad-page"), ("page", "base"), ("page", "patched"), ("page", "odd")]
+    pairs += [("link", "bad-page"), ("page", "base"), ("page", "patched"), ("page", "odd"), ("page", "boot")]
     too_low = {pair: round(contrast(colours[pair[0]], colours[pair[1]]), 2) for pair in pairs}
     assert {pair: ratio for pair, ratio in too_low.items() if ratio < 4.5} == {}
 
