@@ -86,7 +86,7 @@ class _Writer:
             (forms.html, lambda: html_page(self.result, self.evidence).encode()),
             (forms.junit, lambda: junit_xml(self.result)),
             (forms.ktap, lambda: ktap_text(self.result).encode()),
-            (forms.markdown, lambda: markdown(self.result).encode()),
+            (forms.markdown, lambda: markdown(self.result, self.evidence.places).encode()),
             (forms.json, lambda: encode_result(self.result)),
         )
         return ((target, encode) for target, encode in encoders if target is not None)

@@ -10,6 +10,7 @@ from report_samples import SAMPLES, bare
 from report_whole import whole
 
 from harness.compare import compare
+from harness.report.decode import Places
 from harness.report.markdown import markdown
 from harness.results import Outcome, SideResults, TestResult
 from harness.verdict import decide
@@ -55,6 +56,12 @@ def test_it_fits_a_comment_and_counts_what_it_leaves_out(count, length):
 def test_commands_are_not_cut():
     command = f"ktrial test --test '{'x' * 900}'"
     assert command in markdown(replace(bare(), reproduce=command))
+
+
+def test_a_frame_of_a_call_trace_has_its_place_in_the_source_beside_it():
+    frame = "bpf_xdp_adjust_tail+0x1d2/0x240"
+    places = Places({"patched": {frame: (("bpf_xdp_adjust_tail", ("net/core/filter.c", 4164)),)}})
+    assert f"RIP: 0010:{frame} (net/core/filter.c:4164)\n" in markdown(whole(), places)
 
 
 def test_a_fence_in_a_log_does_not_end_the_block():

@@ -18,12 +18,13 @@ from harness.perf.model import Attribution, Figure, FigureChange, Performance
 from harness.report import facts, safe
 from harness.report.benches import short_name
 from harness.report.cases import shown_attempts
+from harness.report.decode import Places
+from harness.report.located import brief_lines
 from harness.report.logs import LineKind, detail_lines
 from harness.report.steps import step_lines
 from harness.report.tables import lines_of, tables_of
 from harness.results import TestResult
 from harness.run_result import RunResult
-from harness.splats import brief
 
 __all__ = ["markdown"]
 
@@ -42,9 +43,9 @@ _OPENING = re.compile(r"^(?:(?=[-+=])|(\d{1,9})(?=[.)]))")  # what begins a list
 _MARKS = {ExitCode.NO_REGRESSION: "✅", ExitCode.REGRESSION: "❌"}
 
 
-def markdown(result: RunResult) -> str:
-    """The report, at most 65,000 characters, the most important first."""
-    parts = [_head(result), *filter(None, _sections(result))]
+def markdown(result: RunResult, places: Places | None = None) -> str:
+    """The report, at most 65,000 characters, the most important first. places: where frames of call traces are."""
+    parts = [_head(result), *filter(None, _sections(result, places or Places()))]
     kept: list[str] = []
     room = _MOST
     for part in parts:
@@ -62,13 +63,13 @@ def _head(result: RunResult) -> str:
     return f"{title}\n\n{_line(result.verdict.line)}"
 
 
-def _sections(result: RunResult) -> Iterator[str]:
+def _sections(result: RunResult, places: Places) -> Iterator[str]:
     """Each a part that stands alone, in the order in which a reader wants them."""
     yield _failure(result)
     yield _subject(result)
     yield _changes(result)
-    yield from _failures(result)
-    yield _kernel_log(result)
+    yield from _failures(result, places)
+    yield _kernel_log(result, places)
     yield _proofs(result)
     if result.performance:
         yield _performance(result.performance)
@@ -128,34 +129,34 @@ def _row(test: TestChange) -> tuple[str, str, str, str]:
     return str(test.change), _cell(test.test), base, patched
 
 
-def _failures(result: RunResult) -> Iterator[str]:
+def _failures(result: RunResult, places: Places) -> Iterator[str]:
     """The first failures at length, each folded."""
     comparison = result.comparison
     failing = (*comparison.blamed, *comparison.of(Change.FAILING)) if comparison else ()
     attempts = shown_attempts(result.patched)
     for test in failing[:_SHOWN]:
-        said = _said(attempts.get(test.test))
+        said = _said(attempts.get(test.test), places)
         told = _block(said, most=2 * _LINES) if said else ""
         reason = _line(test.reason) if test.reason else ""
         yield _fold(_html(test.test), "\n\n".join(filter(None, (reason, told))))
 
 
-def _said(attempt: TestResult | None) -> str:
+def _said(attempt: TestResult | None, places: Places) -> str:
     """What was asserted, and what the kernel complained of."""
     if attempt is None:
         return ""
     marked = [line.text for line in detail_lines(attempt.details) if line.kind is not LineKind.PLAIN]
-    splats = [line for splat in attempt.splats[:2] for line in brief(splat)]
+    splats = [line for splat in attempt.splats[:2] for line in brief_lines(splat, places).split("\n")]
     return "\n".join((*marked[:_LINES], *splats[:_LINES]))
 
 
-def _kernel_log(result: RunResult) -> str:
+def _kernel_log(result: RunResult, places: Places) -> str:
     found = result.comparison.kernel_log if result.comparison else ()
     parts = []
     for item in found[:_SHOWN]:
         blame = "" if item.blamed else " (not blamed: a slow host can cause it)"
         seen = f"seen in {_code(', '.join(item.where[:4]))}{blame}"
-        told = _block("\n".join(brief(item.splat)), most=_LINES)
+        told = _block(brief_lines(item.splat, places), most=_LINES)
         parts.append(_fold(f"In the kernel log: {_html(item.splat.key)}", f"{seen}\n\n{told}"))
     if len(found) > _SHOWN:
         parts.append(f"... and {len(found) - _SHOWN} more in the kernel log")
