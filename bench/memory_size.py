@@ -22,7 +22,7 @@ from random import Random
 from harness.compare import compare
 from harness.memory.file import opened
 from harness.memory.flakes import Comparable, flakes
-from harness.memory.past import Window, matching, past_of_test
+from harness.memory.past import Window, matching, past_of_test, past_of_tests
 from harness.memory.recall import previous, recall
 from harness.memory.write import remember
 from harness.results import Boot, Outcome, SideResults, TestResult
@@ -72,7 +72,7 @@ def _ask(connection: sqlite3.Connection, runs: int) -> None:
     names = matching(connection, "test_0001")
     window = Window()
     _print("history of a test", lambda: past_of_test(connection, names[0], window))
-    _print(f"history of {len(names)} tests", lambda: [past_of_test(connection, name, window) for name in names])
+    _print(f"history of {len(names)} tests", lambda: past_of_tests(connection, names, window))
     _print("names that match", lambda: matching(connection, "*0[1-3]*"))
     _print("known flakes", lambda: flakes(connection, like))
     _print("a run recalled", lambda: recall(connection, newest.run))

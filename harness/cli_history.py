@@ -14,14 +14,14 @@ from harness import record
 from harness.errors import UsageError
 from harness.history import BenchHistory, TestHistory
 from harness.memory import catch_up, opened
-from harness.memory.past import Window, matching, past_of_bench, past_of_test
+from harness.memory.past import Window, by_trouble, matching, past_of_bench, past_of_tests
 from harness.report import safe
 from harness.report.past import show_bench, show_many, show_test
 
 __all__ = ["history"]
 
 _AT_LENGTH = 1
-_MOST = 200
+_MOST = 50
 _COMPLETIONS = 50
 
 
@@ -43,8 +43,11 @@ def _complete(incomplete: str) -> list[str]:
 def history(
     test: Annotated[
         str,
-        typer.Argument(help="A test's or bench's name, a part of one, or a pattern with *.", autocompletion=_complete),
-    ],
+        typer.Argument(
+            help="A test's or bench's name, a part of one, or a pattern with *. Without it: those with most trouble.",
+            autocompletion=_complete,
+        ),
+    ] = "",
     side: Annotated[str, typer.Option(help="base or patched kernels only.")] = "",
     kernel: Annotated[str, typer.Option(help="Only kernels of this version: 6.12, 6.12.40.")] = "",
     series: Annotated[
@@ -71,7 +74,8 @@ def history(
     for bench in found.benches:
         show_bench(bench, console)
     if left:
-        console.print(f"... and {left} more names match; a longer part of the name, or all of it, chooses among them")
+        more = "with less trouble match; a longer part of a name chooses among them"
+        console.print(f"... and {left} more {more}")
 
 
 def _found(test: str, window: Window) -> tuple[_History, int]:
@@ -79,13 +83,14 @@ def _found(test: str, window: Window) -> tuple[_History, int]:
     with opened() as connection:
         catch_up(connection, _aside)
         names = matching(connection, test)
-        tests = [past_of_test(connection, name, window) for name in names[:_MOST]]
-        benches = [past_of_bench(connection, name, window) for name in names[:_MOST]]
-    found = _History(tuple(each for each in tests if each), tuple(each for each in benches if each))
+        shown = by_trouble(connection, names)[:_MOST] if len(names) > _MOST else names
+        tests = past_of_tests(connection, shown, window)
+        benches = [past_of_bench(connection, name, window) for name in shown]
+    found = _History(tests, tuple(each for each in benches if each))
     if not found.tests and not found.benches:
         what = "in such runs" if names else "in any run that is remembered"
         raise UsageError(f"no test {test!r} {what}", hint="a part of the name will do; ktrial runs list has the runs")
-    return found, len(names[_MOST:])
+    return found, len(names) - len(shown)
 
 
 def _aside(text: str) -> None:

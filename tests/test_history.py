@@ -206,3 +206,16 @@ def test_measurements_come_in_order():
 def past_of_bench_reversed():
     with opened() as connection:
         return reversed(past_of_bench(connection, "suite/bench_f.py::drop", Window()).measurements)
+
+
+def test_of_very_many_those_with_most_trouble_are_shown(memory):
+    names = [f"t{number:03}" for number in range(80)]
+    tests = dict.fromkeys(names, "p") | {"t079": "fff"}
+    remember(memory, finished("20270101-0000-many-0001", base=tests, patched=tests))
+    shown = ktrial_history()
+    assert "t079" in shown
+    assert "shrink" in shown
+    assert "more with less trouble match" in shown
+    told = json.loads(ktrial_history("suite/f.py", "--json"))
+    assert len(told["tests"]) == 50
+    assert [test["test"] for test in told["tests"]][:1] == ["suite/f.py::shrink"]

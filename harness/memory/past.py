@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
+from itertools import groupby
 
 from harness.history import BenchHistory, Measurement, Occurrence, TestHistory, bench_history, test_history
 from harness.memory.write import OUTCOMES
 
-__all__ = ["Window", "matching", "past_of_bench", "past_of_test"]
+__all__ = ["Window", "by_trouble", "matching", "past_of_bench", "past_of_test", "past_of_tests"]
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,29 @@ def matching(connection: sqlite3.Connection, pattern: str) -> tuple[str, ...]:
     return tuple(name for name in names if wanted.match(name))
 
 
+def by_trouble(connection: sqlite3.Connection, names: Sequence[str]) -> tuple[str, ...]:
+    """The same names, those that were bad most often first."""
+    rows = connection.execute(
+        "SELECT name, count(*) FROM results JOIN tests ON tests.id = test"
+        " WHERE outcome IN ('f', 'c', 't') GROUP BY test"
+    )
+    counts = dict(rows.fetchall())
+    return tuple(sorted(names, key=lambda name: -counts.get(name, 0)))
+
+
 def past_of_test(connection: sqlite3.Connection, test: str, window: Window) -> TestHistory | None:
     """All that is known of a test in some runs; None where it was in none."""
-    found = tuple(_occurrences(connection, test, window))
-    return test_history(test, found) if found else None
+    return next(iter(past_of_tests(connection, (test,), window)), None)
+
+
+def past_of_tests(connection: sqlite3.Connection, names: Sequence[str], window: Window) -> tuple[TestHistory, ...]:
+    """All that is known of some tests (no more than SQLite takes as values of a query) in some runs, in their order."""
+    marks = ", ".join("?" * len(names))
+    tests = dict(connection.execute(f"SELECT id, name FROM tests WHERE name IN ({marks})", tuple(names)).fetchall())
+    found: dict[str, list[Occurrence]] = {name: [] for name in names}
+    for test, occurrence in _occurrences(connection, tuple(tests), window):
+        found[tests[test]].append(occurrence)
+    return tuple(test_history(name, occurrences) for name, occurrences in found.items() if occurrences)
 
 
 def past_of_bench(connection: sqlite3.Connection, bench: str, window: Window) -> BenchHistory | None:
@@ -74,36 +94,40 @@ def past_of_bench(connection: sqlite3.Connection, bench: str, window: Window) ->
     return bench_history(bench, found) if found else None
 
 
-def _occurrences(connection: sqlite3.Connection, test: str, window: Window) -> Iterator[Occurrence]:
-    query, values = window.runs()
-    number = connection.execute("SELECT id FROM tests WHERE name = ?", (test,)).fetchone()
-    if number is None:
-        return
-    # CROSS JOIN keeps the order: a look-up by the results' key for each side, and no walk through all results.
+def _occurrences(
+    connection: sqlite3.Connection, tests: tuple[int, ...], window: Window
+) -> Iterator[tuple[int, Occurrence]]:
+    """By test; side after side, for a look-up by the results' key in each."""
+    runs, values = window.runs()
+    marks = ", ".join("?" * len(tests))
     sides = connection.execute(
         "SELECT sides.id, runs.run, started, sides.name, runs.kernel, base_commit, title, version, sides.kernel,"
         " accelerator FROM runs CROSS JOIN sides ON sides.run = runs.id"
-        f" WHERE runs.id IN ({query}) AND (? = '' OR sides.name = ?)",
+        f" WHERE runs.id IN ({runs}) AND (? = '' OR sides.name = ?)",
         (*values, window.side, window.side),
     ).fetchall()
+    query = (
+        "SELECT test, outcome, ms, text FROM results LEFT JOIN reasons ON reasons.id = reason"
+        f" WHERE side = ? AND test IN ({marks}) ORDER BY test, nth"
+    )
     for side, run, started, name, version, commit, title, revision, kernel, accelerator in sides:
-        rows = connection.execute(
-            "SELECT outcome, ms, text FROM results LEFT JOIN reasons ON reasons.id = reason"
-            " WHERE side = ? AND test = ? ORDER BY nth",
-            (side, number[0]),
-        ).fetchall()
-        if rows:
-            yield Occurrence(
-                run=run,
-                started=started,
-                side=name,
-                version=version,
-                base_commit=commit,
-                series=title,
-                revision=revision,
-                outcomes=tuple(OUTCOMES[outcome] for outcome, _, _ in rows),
-                seconds=tuple(ms / 1000 for _, ms, _ in rows),
-                reason=next((text for _, _, text in rows if text), ""),
-                kernel=kernel,
-                accelerator=accelerator,
+        rows = connection.execute(query, (side, *tests))
+        for test, group in groupby(rows, lambda row: row[0]):
+            attempts = list(group)
+            yield (
+                test,
+                Occurrence(
+                    run=run,
+                    started=started,
+                    side=name,
+                    version=version,
+                    base_commit=commit,
+                    series=title,
+                    revision=revision,
+                    outcomes=tuple(OUTCOMES[outcome] for _, outcome, _, _ in attempts),
+                    seconds=tuple(ms / 1000 for _, _, ms, _ in attempts),
+                    reason=next((text for _, _, _, text in attempts if text), ""),
+                    kernel=kernel,
+                    accelerator=accelerator,
+                ),
             )
