@@ -22,6 +22,7 @@ from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from harness import record
 from harness.errors import UsageError
 from harness.places import cache_dir, suites_dir
+from harness.report.decode import Places
 from harness.report.evidence import Evidence, gather
 from harness.report.html import html_page
 from harness.report.json import encode_result, read_result
@@ -58,15 +59,16 @@ def main() -> None:
 
 
 def _texts(folder: Path, result: RunResult, evidence: Evidence) -> None:
-    mail = compose(result, Letterhead(), to=["list@example.org"], date=datetime.fromisoformat(result.finished))
+    date, places = datetime.fromisoformat(result.finished), evidence.places
+    mail = compose(result, Letterhead(), to=["list@example.org"], date=date, places=places)
     texts = {
         "report.html": html_page(result, evidence).encode(),
         "report.junit.xml": junit_xml(result),
         "report.ktap": ktap_text(result).encode(),
-        "report.md": markdown(result).encode(),
+        "report.md": markdown(result, places).encode(),
         "result.json": encode_result(result),
         "report.eml": as_bytes(mail),
-        "report.txt": _terminal(result, Console(file=io.StringIO(), width=_COLUMNS, record=True)).encode(),
+        "report.txt": _terminal(result, places).encode(),
     }
     for name, text in texts.items():
         record.atomic_write(folder / name, text)
@@ -79,15 +81,16 @@ def _pictures(folder: Path, result: RunResult, evidence: Evidence) -> None:
     console = Console(
         file=io.StringIO(), width=_COLUMNS, record=True, force_terminal=True, color_system="truecolor", highlight=False
     )
-    render(result, console)
+    render(result, console, places=evidence.places)
     shown = console.export_html(theme=DEFAULT_TERMINAL_THEME, inline_styles=True)
     style = "body { margin: 16px; font-size: 14px; } pre { white-space: pre-wrap; }"
     shown = shown.replace("</head>", f"<style>{style}</style></head>")
     _picture(shown, folder / "terminal.png", 900, 900)
 
 
-def _terminal(result: RunResult, console: Console) -> str:
-    render(result, console)
+def _terminal(result: RunResult, places: Places) -> str:
+    console = Console(file=io.StringIO(), width=_COLUMNS, record=True)
+    render(result, console, places=places)
     return "".join(f"{line.rstrip()}\n" for line in console.export_text().splitlines())
 
 
