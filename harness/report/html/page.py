@@ -18,6 +18,7 @@ from markupsafe import Markup
 from harness.errors import ExitCode
 from harness.perf.model import FigureChange, Performance
 from harness.report import facts, safe
+from harness.report.commands import broken_line
 from harness.report.evidence import Evidence
 from harness.report.html.blocks import Budget, marked
 from harness.report.html.changes import changes_of, kernel_log_of, seconds_on
@@ -32,6 +33,7 @@ __all__ = ["html_page", "render", "tone_of"]
 
 _LOGS = 900_000  # characters of logs in one file; what is beyond is in the run's folder
 _TESTS = 50_000  # listed in the index of a folder
+_COMMAND = 100  # columns of a line of commands
 _PACKAGE = "harness.report.html"
 
 
@@ -102,6 +104,11 @@ def _shown(value: object) -> object:
     return safe.line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+def _commands(text: str) -> list[str]:
+    """Commands of a shell, a line each, as lines that a page has room for."""
+    return [line for each in text.split("\n") for line in broken_line(each, _COMMAND, "")]
+
+
 @cache
 def _shipped(name: str) -> str:
     return resources.files(_PACKAGE).joinpath(name).read_text("utf-8")
@@ -122,5 +129,6 @@ def _environment() -> Environment:
         "outcome": facts.outcome_words,
         "marked": marked,
         "block_lines": safe.block,
+        "commands": _commands,
     }
     return environment
