@@ -10,10 +10,26 @@ from typing import Any, Protocol
 from harness.build.model import BuildProgress
 from harness.perf.model import Instrument, Policy
 
-__all__ = ["Invocation", "Observer", "Silent", "chosen_options", "fuzzing", "listening", "new_seed"]
+__all__ = ["Invocation", "Observer", "Silent", "chosen_options", "fuzzing", "listening", "new_seed", "option_of"]
 
 # Where it was started and what it writes changes nothing in what is found. The seed is told apart (Environment.seed).
 _BESIDE = frozenset({"series", "cwd", "json", "fuzz_seed"})
+_OPTIONS = {
+    "fragments": "--config",
+    "suites": "--suite",
+    "keyword": "-k",
+    "tests": "--test",
+    "vms": "-n",
+    "jobs": "-j",
+    "memory_mib": "--memory",
+    "accelerator": "--accel",
+    "boot_deadline": "--boot-timeout",
+    "test_deadline": "--timeout",
+    "session_deadline": "--session-timeout",
+    "build_deadline": "--build-timeout",
+    "fuzz_minutes": "--fuzz",
+    "policy": "[perf] in the settings",
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,11 @@ def chosen_options(asked: Invocation) -> tuple[tuple[str, str], ...]:
     defaults = Invocation(series="", cwd="")
     told = ((field.name, getattr(asked, field.name), getattr(defaults, field.name)) for field in fields(asked))
     return tuple((name, _shown(value)) for name, value, usual in told if name not in _BESIDE and value != usual)
+
+
+def option_of(name: str) -> str:
+    """What a user types for a field of `Invocation`."""
+    return _OPTIONS.get(name, f"--{name.replace('_', '-')}")
 
 
 def _shown(value: object) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.outcomes_apart import Apart, outcomes_apart
+from harness.plan import option_of
 from harness.run_result import Environment, RunResult
 from harness.verdict import VerdictKind
 
@@ -143,27 +144,19 @@ def _of_kernel(apart: Apart) -> Likelihood:
 
 
 _CHOOSING = ("keyword", "tests", "suites", "no_base", "revision", "fuzz_minutes", "quick", "perf")
-_ELSEWHERE = frozenset(
-    {
-        "base",
-        "tree",
-        "fragments",
-        "config_base",
-        "llvm",
-        "accelerator",
-        "instrument",
-        "vms",
-        "cpus",
-        "memory_mib",
-        "reruns",
-    }
-    | {"boot_deadline", "test_deadline"}
-)
+# fmt: off
+_ELSEWHERE = frozenset({
+    "accelerator", "base", "boot_deadline", "config_base", "cpus", "fragments", "instrument", "llvm", "memory_mib",
+    "reruns", "test_deadline", "tree", "vms",
+})
+# fmt: on
 """Options whose effect is told of by itself."""
 
 
 def _asked(a: RunResult, b: RunResult, apart: Apart) -> Iterator[Difference]:
     """Options that were chosen for one of them."""
+    if not (a.environment.processors and b.environment.processors):
+        return  # a ktrial that did not record the processors recorded no options either
     one, other = dict(a.asked), dict(b.asked)
     for name in dict.fromkeys((*one, *other)):
         if name in _ELSEWHERE or one.get(name) == other.get(name):
@@ -171,8 +164,7 @@ def _asked(a: RunResult, b: RunResult, apart: Apart) -> Iterator[Difference]:
         chooses = name in _CHOOSING
         likely = Likelihood.LIKELY if chooses and (apart.only or apart.kinds) else Likelihood.POSSIBLE
         why = "it chooses what is run" if chooses else "it was asked for"
-        option = f"--{name.replace('_', '-')}"
-        yield Difference(option, one.get(name, "not given"), other.get(name, "not given"), likely, why)
+        yield Difference(option_of(name), one.get(name, "not given"), other.get(name, "not given"), likely, why)
 
 
 def _suites(a: RunResult, b: RunResult, apart: Apart) -> Iterator[Difference]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import typer
 from memory_samples import finished
 
+from harness.cli import app
 from harness.errors import ApplyError
 from harness.kconfig import Fragment
 from harness.machine.accel import AcceleratorChoice
@@ -16,7 +19,7 @@ from harness.memory import opened
 from harness.memory.recall import recall
 from harness.memory.write import remember
 from harness.outcome import conclude
-from harness.plan import Invocation, Silent, chosen_options
+from harness.plan import Invocation, Silent, chosen_options, option_of
 from harness.report.json import read_result
 from harness.run_result import SuiteInfo
 from harness.store import new_run
@@ -82,6 +85,13 @@ def test_only_chosen_options_are_told():
     asked = Invocation(series="x", cwd="/", keyword="shrink", tests=("a", "b"), test_deadline=12.5, fuzz_seed=7)
     assert chosen_options(asked) == (("keyword", "shrink"), ("tests", "a, b"), ("test_deadline", "12.5"))
     assert chosen_options(Invocation(series="y", cwd="/tmp", json="-")) == ()
+
+
+def test_every_option_is_told_by_the_name_that_a_user_types():
+    run = typer.main.get_command(app).commands["run"]
+    known = {name for parameter in run.params for name in parameter.opts}
+    fields = {field.name for field in dataclasses.fields(Invocation)} - {"series", "cwd", "policy"}
+    assert {option_of(name) for name in fields} <= known
 
 
 def test_the_version_names_the_commit_of_a_checkout(tmp_path):

@@ -157,12 +157,12 @@ def test_a_busy_host_is_told_by_the_processor():
 
 
 def test_options_that_choose_tests_explain_tests_that_only_one_ran():
-    a, b = pair(tests=("p", "p"))
+    a, b = pair(tests=("p", "p"), processors=(8, 8))
     b = replace(b, asked=(("keyword", "nothing"), ("reruns", "5")), patched=replace(b.patched, results=()))
     b = replace(b, base=replace(b.base, results=()))
     found = explain_difference(a, b)
     assert [(each.what, each.a, each.b, each.likelihood) for each in found.differences] == [
-        ("--keyword", "not given", "nothing", Likelihood.LIKELY)
+        ("-k", "not given", "nothing", Likelihood.LIKELY)
     ]
     assert found.apart.only_a == ("suite/f.py::t",)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.plan import option_of
 from harness.run_result import ConfigInfo, Environment, RunResult
 
 __all__ = ["carried"]
@@ -22,7 +23,7 @@ def carried(result: RunResult) -> tuple[Row, ...]:
 
 def _inputs(result: RunResult) -> Iterator[Row]:
     tree, series = result.tree, result.series
-    yield "options", ", ".join(f"{name.replace('_', '-')} {value}" for name, value in result.asked)
+    yield "options", ", ".join(_option(name, value) for name, value in result.asked)
     if series:
         yield "change-id", series.change_id
     if tree:
@@ -30,6 +31,11 @@ def _inputs(result: RunResult) -> Iterator[Row]:
         yield "patched", tree.patched_commit
     suites = (f"{each.name} {each.digest[:12]}" for each in result.suites if each.digest)
     yield "version of the tests", ", ".join(suites)
+
+
+def _option(name: str, value: str) -> str:
+    """`-k shrink`, `--perf`."""
+    return option_of(name) if value == "True" else f"{option_of(name)} {value}"
 
 
 def _built(result: RunResult) -> Iterator[Row]:
