@@ -7,7 +7,7 @@ HERE = str(Path(__file__).resolve().parent)
 if HERE not in sys.path:
     sys.path.insert(0, HERE)
 
-pytest_plugins = ("meter",)
+pytest_plugins = ("faults", "meter")
 
 
 def pytest_collection_modifyitems(items):

@@ -13,6 +13,7 @@ from drivers.cases import on_devices, over
 from drivers.programs import Action, Programs
 from drivers.rig import Rig
 from drivers.rows import Native, Row
+from faults import Faults
 from net.ethtool import driver
 from net.netlink import NetlinkError
 from net.xdp import Mode, attach, attached, detach, refusal
@@ -107,3 +108,33 @@ def test_program_attached_while_down_runs_once_up(rig: Rig, device: Row, program
                 assert_same(near.frames(2), frames_of(60, 1514), bench.who)
     finally:
         rig.link.up()
+
+
+# The other cards take seconds to come back from each attach.
+@on_devices(lambda row: row.native is Native.RUNS and (row.card == "" or row.driver == "virtio_net"))
+def test_each_allocation_of_an_attach_may_fail(rig: Rig, device: Row, programs: Programs, faults: Faults):
+    """Rings and page pools for XDP, one allocation of them failing: the attach is refused, and the device goes on."""
+    refused = 0
+    for number, error in faults.each(lambda: _attach_error(rig, programs)):
+        assert error in ("", "ENOMEM", "ENOBUFS", "ENFILE"), f"{device.name}: allocation {number} failed: {error}"
+        refused += bool(error)
+        if rig.link.state.xdp_mode:
+            # ENOBUFS: of the answer (net/netlink/af_netlink.c:netlink_ack), when all was done.
+            assert error in ("", "ENOBUFS"), f"{device.name}: allocation {number} failed ({error}), and it is attached"
+            detach(rig.link, Mode.NATIVE)
+    detach(rig.link, Mode.NATIVE)  # of the call that none failed in
+    assert refused, f"{device.name}: no allocation that failed made an attach fail"
+    bench = Bench(rig, Mode.NATIVE, programs)
+    frames = frames_of(60, 1514)
+    with bench.running("plain_a", Action.PASS) as near:
+        bench.send(frames, "plain_a")
+        assert_same(near.frames(len(frames)), frames, f"{bench.who}: frames after attaches that failed")
+
+
+def _attach_error(rig: Rig, programs: Programs) -> str:
+    """The errno's name of a native attach, "" where it was done."""
+    try:
+        attach(rig.link, programs["plain_a"].fd, Mode.NATIVE)
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error.errno))
+    return ""
