@@ -259,7 +259,7 @@ def test_what_is_asked_of_an_archive_is_no_more_than_this(machine, tmp_path):
         special(f"{ID}/events.log", tarfile.FIFOTYPE),
         special(f"{ID}/results", tarfile.DIRTYPE),
     ],
-    ids=lambda member: repr(member if isinstance(member, tarfile.TarInfo) else member[0]),
+    ids=lambda member: f"{member.name}, type {member.type!r}" if isinstance(member, tarfile.TarInfo) else member[0],
 )
 def test_what_is_no_file_of_a_run_is_refused(machine, tmp_path, member):
     said = refused(archive(tmp_path / "x.tar.gz", manifest(ID), *of_run(), member))
