@@ -323,9 +323,15 @@ def _make_empty(path: Path) -> None:
 
 def _ids() -> tuple[str, ...]:
     with contextlib.suppress(FileNotFoundError):
-        entries = sorted(runs_dir().iterdir())
-        return tuple(entry.name for entry in entries if (entry / _CARD).is_file() and not entry.name.startswith("."))
+        entries = (entry for entry in sorted(runs_dir().iterdir()) if not entry.name.startswith("."))
+        return tuple(entry.name for entry in entries if (entry / _CARD).is_file() and not _is_of_another(entry))
     return ()
+
+
+def _is_of_another(entry: Path) -> bool:
+    """Whether a link leads to a folder of `--out` in which a later run was made."""
+    card = record.load_if(entry / _CARD, RunCard) if entry.is_symlink() else None
+    return card is not None and card.id != entry.name
 
 
 def _size(directory: Path) -> int:

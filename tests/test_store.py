@@ -1,6 +1,7 @@
 """A run's folder keeps what was done, and is one process's at a time."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,6 +185,16 @@ def test_a_folder_of_ones_own_is_the_run_and_is_found_by_its_id(tmp_path):
     assert run.path == tmp_path / "mine" / "out"
     assert find_run(run.id) == run == find_run(tmp_path / "mine" / "out")
     assert [entry.run for entry in list_runs()] == [run]
+
+
+def test_a_folder_that_was_emptied_and_used_again_is_the_later_run_alone(tmp_path):
+    first = new_run(tmp_path / "out", "shrink")
+    before = first.id
+    shutil.rmtree(first.path)
+    second = new_run(tmp_path / "out", "shrink")
+    assert [entry.card.id for entry in list_runs()] == [second.id]
+    with pytest.raises(UsageError):
+        find_run(before)
 
 
 def test_a_folder_that_holds_something_is_refused(tmp_path):
