@@ -26,11 +26,12 @@ def cost(performance: Performance) -> list[str]:
     changed = performance.of(FigureChange.WORSE, FigureChange.BETTER)
     unknown = performance.of(FigureChange.UNKNOWN)
     same = len(performance.of(FigureChange.SAME))
-    parts = [_deltas(performance), _changed(changed), _where(performance), _steps(performance)]
-    told = f"{same} of {len(performance.figures)} figures did not change"
-    told += f", {len(unknown)} cannot be told ({unknown[0].why})" if unknown else ""
+    told = [f"{same} of {len(performance.figures)} figures did not change"] if same else []
+    told += [f"{len(unknown)} cannot be told ({unknown[0].why})"] if unknown else []
+    rest = prose(f"{', '.join(told)}.", "  ") if told else []
+    parts = [_deltas(performance), _changed(changed), _where(performance), _steps(performance), rest]
     head = prose(f"What it costs, by {performance.instrument}: {performance.how}.")
-    return [*head, *(line for part in parts if part for line in ("", *part)), "", *prose(f"{told}.", "  ")]
+    return [*head, *(line for part in parts if part for line in ("", *part))]
 
 
 def _deltas(performance: Performance) -> list[str]:
