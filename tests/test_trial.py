@@ -86,7 +86,8 @@ def test_every_blamed_test_was_repeated_on_both_sides(broken):
 
 
 def test_the_commands_that_are_printed_reproduce_it(broken, ktrial):
-    commands = [line.strip() for line in broken.output.splitlines() if line.strip().startswith("ktrial test ")]
+    whole = broken.output.replace(" \\\n", " ")
+    commands = [line.strip() for line in whole.splitlines() if line.strip().startswith("ktrial test ")]
     base, patched = (subprocess.run(["sh", "-c", f"set -- {line}; printf '%s\\n' \"$@\""], capture_output=True, text=True, check=True).stdout.splitlines() for line in commands)  # fmt: skip  # noqa: E501
     assert ktrial(*base[1:]).status == 0
     assert ktrial(*patched[1:]).status == 1

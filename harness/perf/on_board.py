@@ -83,7 +83,7 @@ def measure_on_board(
             raise MachineLost(
                 f"{role} was {kernels[role]}, and is {done.kernel} now", hint="see what the command of --switch boots"
             )
-        if not any(reading.values for reading in done.boot.readings):
+        if not boots and not any(reading.values for reading in done.boot.readings):
             reasons = "\n".join(f"{reading.bench}: {reading.failure}" for reading in done.boot.readings)
             raise MachineLost(f"no bench gives a figure on {turned.board.target}", detail=reasons, log=session.folder)
         boots.append(done.boot)
