@@ -1,10 +1,14 @@
 """Whole trials of the example series, on a kernel that is really built and really booted."""
 
+import email
+import json
 import os
+import re
 import signal
 import subprocess
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -15,6 +19,7 @@ from harness.report.json import schema
 pytestmark = [pytest.mark.kernel, pytest.mark.vm]
 
 SHRINKING = "xdp_multibuf and test_shrink"
+FORMS = {"html": "page.html", "junit": "results.xml", "ktap": "results.ktap", "markdown": "report.md"}
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +31,8 @@ def clean(ktrial):
 @pytest.fixture(scope="session")
 def broken(ktrial):
     """The series that breaks shrinking."""
-    return ktrial.run("breaks-shrink.mbox", "-k", SHRINKING, "--reruns", "1")
+    forms = [word for form, name in FORMS.items() for word in (f"--{form}", str(ktrial.folder / name))]
+    return ktrial.run("breaks-shrink.mbox", "-k", SHRINKING, "--reruns", "1", *forms)
 
 
 def outcomes(side):
@@ -91,6 +97,33 @@ def test_the_commands_that_are_printed_reproduce_it(broken, ktrial):
     base, patched = (subprocess.run(["sh", "-c", f"set -- {line}; printf '%s\\n' \"$@\""], capture_output=True, text=True, check=True).stdout.splitlines() for line in commands)  # fmt: skip  # noqa: E501
     assert ktrial(*base[1:]).status == 0
     assert ktrial(*patched[1:]).status == 1
+
+
+def test_its_report_is_written_in_every_form(broken, ktrial):
+    blamed = [test["test"] for test in broken.result["comparison"]["tests"] if test["change"] == "regression"]
+    page, xml, ktap, text = ((ktrial.folder / name).read_text() for name in FORMS.values())
+    assert "REGRESSION" in page
+    assert text.splitlines()[0].endswith("ktrial: regression")
+    suites = ElementTree.fromstring(xml)
+    assert len(list(suites.iter("failure"))) == len(blamed) == len(re.findall(r"^ *not ok .*test_shrink", ktap, re.M))
+    for test in blamed:
+        assert test.rpartition("::")[2] in page
+
+
+def test_it_is_answered_by_mail(broken, ktrial):
+    mail = email.message_from_string(ktrial("report", broken.result["run"], "--mail").output)
+    assert mail["In-Reply-To"] == broken.result["series"]["message_ids"][0]
+    assert mail.get_payload().startswith("REGRESSION - 20 of 57 tests broke:")
+
+
+def test_it_is_remembered(broken, clean, ktrial):
+    test = next(test["test"] for test in broken.result["comparison"]["tests"] if test["change"] == "regression")
+    (past,) = json.loads(ktrial("history", test, "--json").output)["tests"]
+    assert past["test"] == test
+    assert {"base", "patched"} <= {each["side"] for each in past["occurrences"]}
+    why = ktrial("runs", "why", clean.result["run"], broken.result["run"])
+    assert why.status == 0, why.errors
+    assert why.output.startswith("They differ in series, patches and -k")
 
 
 def test_a_second_run_builds_nothing(broken, ktrial):
