@@ -24,7 +24,7 @@ from harness.suites import Suite
 __all__ = ["BATCHES", "has_benches", "measure", "measure_one", "seeds_of"]
 
 BATCHES = 15  # as in suites/meter.py
-_BOOTS = 2  # of each role
+_BOOTS = 2  # of each role; base and patched boot once where it has to be quick
 
 
 def has_benches(suite: Suite) -> bool:
@@ -52,10 +52,11 @@ def measure(
     if asked.instrument is not Instrument.ICOUNT:
         return _timed(asked, chosen, images, run, observer)
     bench = _bench(asked, chosen, run)
-    boots = [boot for some in at_once(_boots(images)) for boot in _measured(bench, some, run, observer)]
+    boots = [boot for some in at_once(_boots(images, _each(asked))) for boot in _measured(bench, some, run, observer)]
+    times = "one boot" if asked.quick else f"each of {_BOOTS} boots"
     how = (
-        f"instructions by the guest's own clock under QEMU's TCG; medians of {BATCHES} batches in each of {_BOOTS}"
-        f" boots a kernel; the noise floor is base against itself, in {_BOOTS} more boots with other seeds"
+        f"instructions by the guest's own clock under QEMU's TCG; medians of {BATCHES} batches in {times} a kernel;"
+        f" the noise floor is base against itself, in {_BOOTS} more boots with other seeds"
     )
     performance = Performance(Instrument.ICOUNT, how, figures_of(boots, asked.policy), asked.policy)
     clocked = {reading.bench for boot in boots for reading in boot.readings if reading.clock}
@@ -97,13 +98,13 @@ def measure_one(
 ) -> tuple[Boot, ...]:
     """The readings of some benches on one more kernel, in as many boots, with the seeds of the first two."""
     bench = _bench(asked, tuple(suite for suite in suites if has_benches(suite)), run)
-    boots = [Measured(role, seed, image) for seed in range(1, _BOOTS + 1)]
+    boots = [Measured(role, seed, image) for seed in range(1, _each(asked) + 1)]
     return tuple(boot for some in at_once(boots) for boot in _measured(bench, some, run, observer, only))
 
 
 def seeds_of(asked: Invocation) -> tuple[int, ...]:
     """QEMU's seeds of the boots that `measure` makes, in their order; time has none."""
-    return tuple(range(1, 2 * _BOOTS + 1)) if asked.instrument is Instrument.ICOUNT else ()
+    return tuple(range(1, _each(asked) + _BOOTS + 1)) if asked.instrument is Instrument.ICOUNT else ()
 
 
 def _bench(
@@ -114,12 +115,17 @@ def _bench(
     return replace(bench, mark=QUICK) if asked.quick else bench
 
 
-def _boots(images: Mapping[str, Path]) -> Iterator[Measured]:
+def _each(asked: Invocation) -> int:
+    """Boots of either kernel; base boots twice more, for the noise."""
+    return 1 if asked.quick else _BOOTS
+
+
+def _boots(images: Mapping[str, Path], each: int) -> Iterator[Measured]:
     """Base and patched with the same seeds, side by side; then base again with other ones."""
-    for seed in range(1, _BOOTS + 1):
+    for seed in range(1, each + 1):
         yield Measured("base", seed, images["base"])
         yield Measured("patched", seed, images["patched"])
-    for seed in range(_BOOTS + 1, 2 * _BOOTS + 1):
+    for seed in range(each + 1, each + _BOOTS + 1):
         yield Measured("control", seed, images["base"])
 
 
