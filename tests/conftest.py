@@ -35,11 +35,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 class OneMachine(LoadScopeScheduling):
-    """A file is run by one process, and the files that build or boot all by the same: each fills the machine."""
+    """A file is run by one process, and the files that build or boot all by the same: each fills the machine.
+
+    So are those of boards: all boards here write to one kernel's log, and would take each other's marks for theirs.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "machine" if _fills_the_machine(PROJECT / file) else file
+        return _shared(PROJECT / file) or file
 
     def _assign_work_unit(self, node: Any) -> None:
         """The long one first, or it would begin when all the others are done."""
@@ -49,8 +52,12 @@ class OneMachine(LoadScopeScheduling):
 
 
 @functools.cache
-def _fills_the_machine(file: Path) -> bool:
-    return any(f"mark.{mark}" in file.read_text() for mark in NEEDED)
+def _shared(file: Path) -> str:
+    """What the files of one process have in common, "" where a file is alone."""
+    text = file.read_text()
+    if any(f"mark.{mark}" in text for mark in NEEDED):
+        return "machine"
+    return "boards" if "from tests.boards import" in text else ""
 
 
 @dataclass(frozen=True)
