@@ -22,7 +22,7 @@ from harness.plan import Invocation
 from harness.results import Outcome, SideResults
 from harness.splats import find_splats
 from harness.store import RunFolder
-from harness.suites import Suite, find_suites, pick_suites
+from harness.suites import Suite, find_suites, pick_suites, suite_digest
 from harness.trial import Trial
 
 __all__ = [
@@ -133,14 +133,9 @@ def _mutant(path: Path) -> Mutant:
 
 
 def suites_digest(suites: Iterable[Suite]) -> str:
-    """Of all that the suites are made of."""
-    digest = hashlib.sha256()
-    for suite in suites:
-        for file in sorted(path for path in suite.directory.rglob("*") if path.suffix in (".py", ".c", ".h", ".toml")):
-            digest.update(
-                f"{file.relative_to(suite.directory.parent)}\0".encode() + hashlib.sha256(file.read_bytes()).digest()
-            )
-    return digest.hexdigest()[:16]
+    """Of all that the suites are made of, and what they share."""
+    digests = "".join(suite_digest(suite.directory) for suite in suites)
+    return hashlib.sha256(digests.encode()).hexdigest()[:16]
 
 
 class _Build(Trial):

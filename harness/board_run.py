@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.bpf_objects import compile_objects
 from harness.errors import MachineLost, UsageError
-from harness.machine.board import Board, BoardSpec, board_of, probe
+from harness.machine.board import Board, BoardSpec, Facts, board_of, probe
 from harness.machine.model import Deadlines
 from harness.machine.session import Session, run_sessions
 from harness.native_tools import build_tools
@@ -21,7 +21,7 @@ from harness.splats import find_splats
 from harness.store import RunFolder
 from harness.suites import Suite
 
-__all__ = ["Wiring", "run_on_board", "wiring_of"]
+__all__ = ["Wiring", "board_session", "run_on_board", "wiring_of"]
 
 _BOOT = 120.0  # seconds: how long a board that went down may take to come back
 _INTERFACE = re.compile(r"[^\s/:]{1,15}")  # net/core/dev.c:dev_valid_name()
@@ -64,25 +64,33 @@ def run_on_board(
     """What the kernel that runs on the board does. Raises MachineLost and UsageError where it cannot be used."""
     facts = probe(board, wiring.interfaces)
     observer.stage("board", f"{board.target}: {facts.machine}, Linux {facts.release}")
+    folder = run.session("board")
+    session = replace(board_session(asked, board, wiring, suites, run, facts), side="board", folder=folder)
+    results = with_unrun(run_sessions([session], find_splats, listening(observer))[0], session)
+    return _checked(results, board, folder)
+
+
+def board_session(
+    asked: Invocation, board: Board, wiring: Wiring, suites: Sequence[Suite], run: RunFolder, facts: Facts
+) -> Session:
+    """What a board is to run, with all that is brought to it compiled. side, folder: for the caller to set.
+
+    facts: what the board says of itself; programs are built for one that has this machine's processor.
+    """
     objects = compile_objects(suites, run.path / "bpf")
     objects.mkdir(parents=True, exist_ok=True)
     tools = build_tools(suites, run.path / "tools") if facts.machine == os.uname().machine else None
     root = suites[0].directory.parent
-    folders = tuple(suite.directory for suite in suites)
-    folder = run.session("board")
     deadlines = Deadlines(boot=_BOOT, test=asked.test_deadline, session=asked.session_deadline)
-    session = Session(
-        side="board",
-        guest=BoardSpec(board, folder / "boots", root, objects, deadlines, tools, wiring.env()),
+    return Session(
+        side="",
+        guest=BoardSpec(board, run.path / "boots", root, objects, deadlines, tools, wiring.env()),
         root=root,
-        suites=folders,
-        folder=folder,
+        suites=tuple(suite.directory for suite in suites),
+        folder=run.path,
         only=asked.tests or None,
         keyword=asked.keyword,
     )
-
-    results = with_unrun(run_sessions([session], find_splats, listening(observer))[0], session)
-    return _checked(results, board, folder)
 
 
 def _checked(results: SideResults, board: Board, folder: Path) -> SideResults:

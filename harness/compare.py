@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from harness.results import LEFT_REASON, Left, Outcome, SideResults, Splat, TestResult
+from harness.results import HARM, LEFT_REASON, Left, Outcome, SideResults, Splat, TestResult
 from harness.splats import SPLAT_REASON, is_timely, same_splat
 
 __all__ = ["BootChange", "BrokenBy", "Change", "Comparison", "LogChange", "TestChange", "compare", "suspects"]
@@ -150,22 +150,13 @@ class _Attempts:
     @property
     def worst(self) -> TestResult | None:
         """The attempt to show: the most harmful, the first of several."""
-        return max(self.results, key=lambda result: _HARM.index(result.outcome), default=None)
+        return max(self.results, key=lambda result: HARM.index(result.outcome), default=None)
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
         return tuple(result.outcome for result in self.results)
 
 
-_HARM = (
-    Outcome.LOST,
-    Outcome.PASSED,
-    Outcome.XFAILED,
-    Outcome.SKIPPED,
-    Outcome.FAILED,
-    Outcome.TIMED_OUT,
-    Outcome.CRASHED,
-)
 _NONE = _Attempts(())
 
 

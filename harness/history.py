@@ -8,7 +8,7 @@ from enum import StrEnum
 from statistics import median, quantiles
 
 from harness.flakiness import BaseRun, KnownFlake, flake_of
-from harness.results import Outcome
+from harness.results import HARM, Outcome
 
 __all__ = [
     "BenchHistory",
@@ -21,16 +21,6 @@ __all__ = [
     "bench_history",
     "test_history",
 ]
-
-
-_HARM = (
-    Outcome.PASSED,
-    Outcome.XFAILED,
-    Outcome.SKIPPED,
-    Outcome.FAILED,
-    Outcome.TIMED_OUT,
-    Outcome.CRASHED,
-)
 
 
 class Ending(StrEnum):
@@ -79,7 +69,7 @@ class Occurrence:
         bad = [outcome for outcome in ran if outcome.bad]
         if bad and len(bad) < len(ran):
             return Ending.FLAKY
-        return Ending(str(max(ran, key=_HARM.index)))
+        return Ending(str(max(ran, key=HARM.index)))
 
 
 @dataclass(frozen=True)

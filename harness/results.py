@@ -35,6 +35,18 @@ class Outcome(StrEnum):
         return self in (Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT)
 
 
+HARM = (
+    Outcome.LOST,
+    Outcome.PASSED,
+    Outcome.XFAILED,
+    Outcome.SKIPPED,
+    Outcome.FAILED,
+    Outcome.TIMED_OUT,
+    Outcome.CRASHED,
+)
+"""Outcomes by how much they say against a kernel, the least first."""
+
+
 @dataclass(frozen=True)
 class Splat:
     """A complaint of the kernel in its own log.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 from bpf.libbpf import Program
 from marks import marks
-from pmu import EveryProcessor, cycles
+from pmu import Counter, EveryProcessor, cycles
 
 BATCHES = 15  # as in harness/perf/measure.py
 # Length of a batch in ns, and the most runs. Counted batches are shorter than the time between two ticks of a kernel
@@ -69,7 +69,7 @@ class Meter:
 
     def _cycles(self, batch: Callable[[int], float]) -> None:
         """Cycles of the kernel, the system call that starts a batch included."""
-        counter = cycles()
+        counter = cycles(Counter)
         try:
             repeat = self._repeat(batch)
             values = []
@@ -88,7 +88,7 @@ class Meter:
         """
         if self._instrument == _ICOUNT:
             pytest.skip("instructions of an emulated guest are not counted on a wire: --instrument cycles or wall")
-        counter = _every_processor() if self._instrument == _CYCLES else None
+        counter = cycles(EveryProcessor) if self._instrument == _CYCLES else None
         read = counter.read if counter else time.monotonic_ns
         values = []
         try:
@@ -132,14 +132,6 @@ class Meter:
         self._needs_clock()
         assert len(values) == BATCHES, f"{len(values)} readings, not {BATCHES}"
         self._told(values, unit, profile)
-
-
-def _every_processor() -> EveryProcessor:
-    """Skips where this machine has no counter of cycles."""
-    try:
-        return EveryProcessor()
-    except OSError as error:
-        pytest.skip(f"no counter of cycles here: {error.strerror or error}")
 
 
 @pytest.fixture

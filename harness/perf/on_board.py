@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
-from harness.board_run import Wiring
-from harness.bpf_objects import compile_objects
+from harness.board_run import Wiring, board_session
 from harness.command import Command
 from harness.command import run as run_command
 from harness.errors import KtrialError, MachineLost, UsageError
 from harness.machine.board import Board, BoardSpec, Facts, probe
-from harness.machine.model import Deadlines
 from harness.machine.session import Session, names_of
-from harness.native_tools import build_tools
 from harness.perf.boots import readings, run_boots
 from harness.perf.icount import INSTRUMENT_VARIABLE
 from harness.perf.model import QUICK, Boot, Instrument, Performance
@@ -67,15 +62,15 @@ def measure_on_board(
     """
     turned.command("base")
     facts = probe(turned.board, turned.wiring.interfaces)
-    objects = compile_objects(suites, run.path / "bpf")
-    tools = build_tools(suites, run.path / "tools") if facts.machine == os.uname().machine else None
-    if not names_of(_session(asked, turned, suites, run.path / "perf", objects, tools)):
+    benches = _measuring(board_session(asked, turned.board, turned.wiring, suites, run, facts), asked)
+    if not names_of(benches):
         raise UsageError("no bench is called so", hint="ktrial suites show NAME lists a suite's benches")
     kernels: dict[str, str] = {}
     boots: list[Boot] = []
     for number in range(asked.rounds * len(ORDER)):
         role = ORDER[number % len(ORDER)]
-        session = _session(asked, turned, suites, run.path / "perf" / f"{role}-{number + 1}", objects, tools)
+        folder = run.path / "perf" / f"{role}-{number + 1}"
+        session = replace(benches, side=folder.name, folder=folder)
         make = partial(_measured, turned, role, number + 1, session, facts.boot, observer)
         inputs = inputs_digest(turned, session.side, session.suites, session.keyword, session.mark, asked.instrument)
         done = run.once(f"perf-{session.side}", _Done, inputs, make)
@@ -111,22 +106,12 @@ def _measured(turned: Turned, role: str, seed: int, session: Session, before: st
     return _Done(Boot(role, seed, readings(run_boots([session], observer)[0])), facts)
 
 
-def _session(
-    asked: Invocation, turned: Turned, suites: Sequence[Suite], folder: Path, objects: Path, tools: Path | None
-) -> Session:
-    deadlines = Deadlines(boot=_BOOT, test=asked.test_deadline, session=asked.session_deadline)
-    env = {**turned.wiring.env(), INSTRUMENT_VARIABLE: str(asked.instrument)}
-    root = suites[0].directory.parent
-    return Session(
-        side=folder.name,
-        guest=BoardSpec(turned.board, folder / "boots", root, objects, deadlines, tools, env),
-        root=root,
-        suites=tuple(suite.directory for suite in suites),
-        folder=folder,
-        keyword=asked.keyword,
-        mark=QUICK if asked.quick else "",
-        benches=True,
-    )
+def _measuring(session: Session, asked: Invocation) -> Session:
+    """The benches of the suites instead of their tests. A board that is switched may be away for longer."""
+    assert isinstance(session.guest, BoardSpec)
+    env = {**session.guest.env, INSTRUMENT_VARIABLE: str(asked.instrument)}
+    guest = replace(session.guest, env=env, deadlines=replace(session.guest.deadlines, boot=_BOOT))
+    return replace(session, guest=guest, mark=QUICK if asked.quick else "", benches=True)
 
 
 def _switched(turned: Turned, role: str, before: str, observer: Observer) -> Facts:
@@ -136,18 +121,18 @@ def _switched(turned: Turned, role: str, before: str, observer: Observer) -> Fac
     done = run_command(command, check=False)
     if not done.ok:
         raise MachineLost(f"{command} ended with status {done.status}", detail=done.tail())
-    facts = _answer(turned, lambda facts: facts.boot != before)
+    facts = _answer(turned, before)
     observer.stage("board", f"{turned.board.target} is {role}: Linux {facts.release}")
     return facts
 
 
-def _answer(turned: Turned, is_new: Callable[[Facts], bool]) -> Facts:
-    """What the board says once it is up again. Raises MachineLost where it is not within the deadline."""
+def _answer(turned: Turned, before: str) -> Facts:
+    """What the board says once it has another boot_id. Raises MachineLost where it has none within the deadline."""
     end = time.monotonic() + _BOOT
     while True:
         try:
             facts = probe(turned.board, turned.wiring.interfaces)
-            if is_new(facts):
+            if facts.boot != before:
                 return facts
             why = "it did not boot: its boot_id is the same as before"
         except KtrialError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
@@ -15,9 +14,10 @@ from harness.compare import Change, Comparison, LogChange, TestChange
 from harness.flakiness import KnownFlake, flake_words
 from harness.report import safe
 from harness.report.decode import Places
+from harness.report.facts import attempt_told, counted
 from harness.report.layout import indented, name_lines, put, wrapped
 from harness.report.located import brief_lines, located
-from harness.results import LEFT_REASON, Outcome, SideResults, Splat, TestResult, left_reason
+from harness.results import LEFT_REASON, Splat, left_reason
 from harness.run_result import RunResult
 
 __all__ = ["BAD", "OTHER", "failures", "kernel_log", "lists"]
@@ -103,13 +103,8 @@ def _beside(left: Text, right: str, console: Console) -> None:
 
 def _outcomes(test: TestChange) -> str:
     """`3x passed → 3x failed`; patched's alone where base has none."""
-    sides = [_counted(test.base_outcomes), _counted(test.patched_outcomes)]
+    sides = [counted(test.base_outcomes), counted(test.patched_outcomes)]
     return f"{sides[0]} → {sides[1] or '-'}" if sides[0] else sides[1]
-
-
-def _counted(outcomes: Sequence[Outcome]) -> str:
-    counts = Counter(outcomes)
-    return ", ".join(f"{count}x {outcome}" if count > 1 else str(outcome) for outcome, count in counts.items())
 
 
 def _qualified(test: TestChange) -> Text:
@@ -142,14 +137,14 @@ def _alike(result: RunResult, tests: Sequence[TestChange]) -> list[list[TestChan
     """Tests whose reasons differ in no more than numbers, and whose splats are the same."""
     groups: dict[tuple[object, ...], list[TestChange]] = {}
     for test in tests:
-        attempt = _worst(result.patched, test)
+        attempt = attempt_told(result.patched, test)
         splats = tuple(splat.key for splat in attempt.splats) if attempt else ()
         groups.setdefault((test.change, test.patched, _NUMBER.sub("0", test.reason), splats), []).append(test)
     return list(groups.values())
 
 
 def _why(result: RunResult, test: TestChange, places: Places, whole: bool) -> list[str]:
-    attempt = _worst(result.patched, test)
+    attempt = attempt_told(result.patched, test)
     details = attempt.details if attempt else ""
     told = safe.block(details) if whole and details else _assertion(details)
     reason = safe.line(test.reason)
@@ -162,12 +157,6 @@ def _why(result: RunResult, test: TestChange, places: Places, whole: bool) -> li
     if test.base_reason and test.change in (Change.REGRESSION, Change.NOW_SKIPPED):
         lines.append(f"on base: {safe.line(test.base_reason)}")
     return lines
-
-
-def _worst(side: SideResults | None, test: TestChange) -> TestResult | None:
-    """The attempt that `test.patched` tells of."""
-    results = side.results if side else ()
-    return next((each for each in results if each.test == test.test and each.outcome is test.patched), None)
 
 
 def _assertion(details: str) -> list[str]:

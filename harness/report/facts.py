@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from harness.compare import BrokenBy, Change, Comparison, TestChange
 from harness.report.environment import carried
-from harness.results import Outcome, SideResults
+from harness.results import Outcome, SideResults, TestResult
 from harness.run_result import KernelInfo, RunResult
 
 __all__ = [
@@ -84,9 +84,18 @@ def change_counts(comparison: Comparison) -> tuple[tuple[Change, int], ...]:
 
 def outcome_words(test: TestChange, side: str) -> str:
     """`failed`, `3x failed`, `2x passed, failed`; `-` where there is no result."""
-    outcomes: tuple[Outcome, ...] = test.base_outcomes if side == "base" else test.patched_outcomes
-    counts = Counter(outcomes)
-    return ", ".join(f"{count}x {each}" if count > 1 else str(each) for each, count in counts.items()) or "-"
+    return counted(test.base_outcomes if side == "base" else test.patched_outcomes) or "-"
+
+
+def counted(outcomes: Iterable[Outcome]) -> str:
+    """`3x failed`, `2x passed, failed`; "" of none."""
+    return ", ".join(f"{count}x {each}" if count > 1 else str(each) for each, count in Counter(outcomes).items())
+
+
+def attempt_told(side: SideResults | None, test: TestChange) -> TestResult | None:
+    """The attempt on patched that `test.patched` tells of."""
+    results = side.results if side else ()
+    return next((each for each in results if each.test == test.test and each.outcome is test.patched), None)
 
 
 def change_words(test: TestChange, compared: bool) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 from harness.perf.model import Figure, FigureChange, Performance
 from harness.report import safe
 from harness.report.benches import short_name
+from harness.report.numbers import reading
 from harness.report.steps import steps_table
 from harness.report.tables import lines_of, tables_of
 from harness.report.where import where_table
@@ -79,8 +80,8 @@ def _tables(figures: Sequence[Figure]) -> Iterator[RenderableType]:
 
 
 def _cells(figure: Figure) -> Iterator[Text]:
-    yield Text(_number(figure.base))
-    yield Text(_number(figure.patched))
+    yield Text(reading(figure.base))
+    yield Text(reading(figure.patched))
     if figure.change is FigureChange.UNKNOWN:
         yield from (Text("cannot tell", "yellow"), Text(), Text())
         return
@@ -88,9 +89,4 @@ def _cells(figure: Figure) -> Iterator[Text]:
     yield Text(f"{round(figure.delta, 1):+.6g}" if round(figure.delta, 1) else "0", style)
     yield Text(f"{figure.share:+.1%}", style)
     between = f" ({figure.interval[0]:+.3g} to {figure.interval[1]:+.3g})" if figure.interval else ""
-    yield Text(_number(figure.noise) + between)
-
-
-def _number(value: float | None) -> str:
-    """To a tenth: a batch's mean tells no more."""
-    return "-" if value is None else f"{round(value, 1):.10g}"
+    yield Text(reading(figure.noise) + between)

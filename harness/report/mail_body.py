@@ -6,7 +6,6 @@ harness.report.mail_lines, so that none of it is a trailer, a diff or a command.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,11 +13,11 @@ from itertools import groupby
 from harness.compare import Change, Comparison, LogChange, TestChange
 from harness.report import safe
 from harness.report.decode import Places
+from harness.report.facts import attempt_told, counted
 from harness.report.located import brief_lines
 from harness.report.mail_again import try_again
 from harness.report.mail_figures import cost
 from harness.report.mail_lines import bar, facts, guarded, item, prose, sendable, shell, wrapped_bar
-from harness.results import Outcome, SideResults, TestResult
 from harness.run_result import Environment, RunResult
 from harness.verdict import VerdictKind
 
@@ -137,18 +136,13 @@ def _number(words: str, count: int) -> str:
 
 def _outcomes(test: TestChange) -> str:
     """`3x passed -> 3x failed`."""
-    sides = [_counted(test.base_outcomes), _counted(test.patched_outcomes)]
+    sides = [counted(test.base_outcomes), counted(test.patched_outcomes)]
     return " -> ".join(side or "-" for side in sides) if test.base_outcomes else sides[1]
-
-
-def _counted(outcomes: Sequence[Outcome]) -> str:
-    counts = Counter(outcomes)
-    return ", ".join(f"{count}x {outcome}" if count > 1 else str(outcome) for outcome, count in counts.items())
 
 
 def _first_failure(result: RunResult, test: TestChange, places: Places) -> list[str]:
     """Its assertion, and what the kernel said meanwhile."""
-    attempt = _worst(result.patched, test)
+    attempt = attempt_told(result.patched, test)
     details = _assertion(attempt.details) if attempt else ""
     lines = [*prose("The first of them:"), *prose(test.test, "  "), ""]
     lines += wrapped_bar(details or test.reason, _DETAIL_LINES) if details or test.reason else []
@@ -157,11 +151,6 @@ def _first_failure(result: RunResult, test: TestChange, places: Places) -> list[
     if test.base_reason:
         lines += ["", *prose(f"Without the series it says {test.base_reason}", "", "  ")]
     return lines
-
-
-def _worst(side: SideResults | None, test: TestChange) -> TestResult | None:
-    results = side.results if side else ()
-    return next((each for each in results if each.test == test.test and each.outcome is test.patched), None)
 
 
 def _assertion(details: str) -> str:

@@ -10,14 +10,15 @@ from harness.perf.model import Attribution, Figure, FigureChange, Performance
 from harness.report import safe
 from harness.report.benches import short_name
 from harness.report.mail_lines import WIDTH, guarded, item, prose
+from harness.report.numbers import reading
 from harness.report.steps import step_lines
 from harness.report.tables import TextTable, change_table
+from harness.report.where import SMALL
 
 __all__ = ["cost"]
 
 _FIGURES = 10
 _FUNCTIONS = 4
-_SMALL = 0.5  # insns: what is less is no row of its own
 _COLUMN = 14
 
 
@@ -75,13 +76,9 @@ def _changed(figures: Sequence[Figure]) -> list[str]:
 
 def _numbers(figure: Figure) -> str:
     """`115 -> 158  +43 +37.4%`, each under the other."""
-    sides = f"{_plain(figure.base)} -> {_plain(figure.patched)}"
+    sides = f"{reading(figure.base)} -> {reading(figure.patched)}"
     between = f" ({figure.interval[0]:+.3g} to {figure.interval[1]:+.3g})" if figure.interval else ""
     return f"{sides:>16} {round(figure.delta, 1):>+8.6g} {figure.share:>+7.1%}{between}"
-
-
-def _plain(value: float | None) -> str:
-    return "-" if value is None else f"{round(value, 1):.10g}"
 
 
 def _where(performance: Performance) -> list[str]:
@@ -90,7 +87,7 @@ def _where(performance: Performance) -> list[str]:
     if not known:
         return []
     largest = max(known, key=lambda each: abs(each.delta))
-    rows = [change for change in largest.functions if abs(change.delta) >= _SMALL][:_FUNCTIONS]
+    rows = [change for change in largest.functions if abs(change.delta) >= SMALL][:_FUNCTIONS]
     lines = [
         guarded(f"    {change.delta:>+8.1f}  {safe.line(change.name)}{_of_patches(largest, change.name)}")
         for change in rows

@@ -21,6 +21,7 @@ from harness.report.cases import shown_attempts
 from harness.report.decode import Places
 from harness.report.located import brief_lines
 from harness.report.logs import LineKind, detail_lines
+from harness.report.numbers import reading
 from harness.report.steps import step_lines
 from harness.report.tables import lines_of, tables_of
 from harness.results import TestResult
@@ -189,7 +190,7 @@ def _performance(performance: Performance) -> str:
 
 
 def _figure(figure: Figure) -> tuple[str, ...]:
-    base, patched, noise = (_number(value) for value in (figure.base, figure.patched, figure.noise))
+    base, patched, noise = (reading(value) for value in (figure.base, figure.patched, figure.noise))
     change = f"{round(figure.delta, 1):+.6g}"
     return _cell(short_name(figure.bench)), base, patched, change, f"{figure.share:+.1%}", noise, _text(figure.unit)
 
@@ -282,7 +283,3 @@ def _html(text: str) -> str:
 
 def _longest_fence(text: str) -> int:
     return max((len(run) for run in re.findall(r"`+", text)), default=0)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{round(value, 1):.10g}"

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from harness.build.model import BuildProgress, Phase
 from harness.report import safe
+from harness.report.numbers import clock
 
 __all__ = ["BuildState", "GuestState", "SideState", "build_lines", "known_lines", "left", "side_lines"]
 
@@ -212,9 +213,7 @@ def _fitting(head: str, text: str, end: str, width: int) -> Text:
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(max(0, int(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return clock(max(0, int(seconds)))
 
 
 def _coarse(seconds: float) -> str:

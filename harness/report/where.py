@@ -12,14 +12,15 @@ from rich.text import Text
 from harness.perf.model import Attribution, FunctionChange, Performance
 from harness.report import safe
 from harness.report.benches import short_name
+from harness.report.numbers import difference
 
-__all__ = ["where_table"]
+__all__ = ["SMALL", "kinds_of", "remarks", "where_table"]
 
 _GROUPS = 12
 _LARGEST = 4
 _FUNCTIONS = 8
 _BENCHES = 3
-_SMALL = 0.5  # insns: what is less is no row of its own
+SMALL = 0.5  # insns: what is less is no row of its own
 
 
 def where_table(performance: Performance, *, every: bool = True) -> RenderableType | None:
@@ -31,14 +32,13 @@ def where_table(performance: Performance, *, every: bool = True) -> RenderableTy
         return Text.assemble(("where it went  ", "bold"), safe.text(f"not known: {performance.nowhere}"))
     if not performance.attributions:
         return None
-    told = [each for each in performance.attributions if not each.failure]
-    groups = sorted(_alike(told), key=lambda group: -abs(group[0].delta))
+    groups = kinds_of(performance)
     boots = "one boot a kernel (--quick)" if performance.profiled == 1 else "two boots a kernel"
     head = f"profile: insns/packet of each kernel function, counted by QEMU's TCG plugin, {boots}"
     parts: list[RenderableType] = [Text.assemble(("where it went  ", "bold"), safe.text(head))]
     most = _GROUPS if every else _LARGEST
     for group in groups[:most]:
-        parts += [safe.text(f"  {_number(group[0].delta)} {_benches(group)}"), _functions(group[0])]
+        parts += [safe.text(f"  {difference(group[0].delta)} {_benches(group)}"), _functions(group[0])]
     if len(groups) > most:
         parts.append(Text(f"  ... and {len(groups) - most} smaller kinds of difference", "dim"))
     failed = [each for each in performance.attributions if each.failure]
@@ -51,13 +51,14 @@ def where_table(performance: Performance, *, every: bool = True) -> RenderableTy
     return Group(*parts)
 
 
-def _alike(attributions: Sequence[Attribution]) -> list[list[Attribution]]:
-    """Those whose differences are the same, function by function, belong together."""
+def kinds_of(performance: Performance) -> list[list[Attribution]]:
+    """Those whose differences are the same, function by function, belong together; the largest first."""
     groups: dict[tuple[tuple[str, int], ...], list[Attribution]] = {}
-    for each in attributions:
-        key = tuple(sorted((change.name, round(change.delta)) for change in each.functions if round(change.delta)))
-        groups.setdefault(key, []).append(each)
-    return list(groups.values())
+    for each in performance.attributions:
+        if not each.failure:
+            key = tuple(sorted((change.name, round(change.delta)) for change in each.functions if round(change.delta)))
+            groups.setdefault(key, []).append(each)
+    return sorted(groups.values(), key=lambda group: -abs(group[0].delta))
 
 
 def _benches(group: Sequence[Attribution]) -> str:
@@ -71,32 +72,30 @@ def _functions(attribution: Attribution) -> Table:
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_column(overflow="fold", style="dim")
-    rows = [change for change in attribution.functions if abs(change.delta) >= _SMALL]
+    rows = [change for change in attribution.functions if abs(change.delta) >= SMALL]
     for change in rows[:_FUNCTIONS]:
-        table.add_row(f"      {_number(change.delta)}", safe.text(change.name), safe.text("; ".join(_remarks(change))))
+        table.add_row(
+            f"      {difference(change.delta)}", safe.text(change.name), safe.text("; ".join(remarks(change)))
+        )
     shown = sum(change.delta for change in rows[:_FUNCTIONS])
-    if abs(attribution.delta - shown) >= _SMALL:
+    if abs(attribution.delta - shown) >= SMALL:
         small = Text("each less than half an instruction, or below its noise")
-        table.add_row(f"      {_number(attribution.delta - shown)}", Text("others"), small)
+        table.add_row(f"      {difference(attribution.delta - shown)}", Text("others"), small)
     return table
 
 
-def _remarks(change: FunctionChange) -> Iterator[str]:
+def remarks(change: FunctionChange) -> Iterator[str]:
+    """What there is to say of a function's difference beside how large it is."""
     if change.why:
         yield change.why
     before, after = change.calls
     if abs(after - before) > 0.01:
         yield f"called {before:.3g} → {after:.3g} times"
-    if abs(change.lines) >= _SMALL:
-        yield f"{_number(change.lines)} data cache lines"
+    if abs(change.lines) >= SMALL:
+        yield f"{difference(change.lines)} data cache lines"
     for share in islice(change.patches, 3):
         yield (
-            f"lines of patch {share.number}: {_number(share.insns)}"
+            f"lines of patch {share.number}: {difference(share.insns)}"
             if share.insns
             else f"lines of patch {share.number}"
         )
-
-
-def _number(value: float) -> str:
-    """With a sign and one decimal, which is more than a count of packets divided by a batch's length can tell."""
-    return f"{round(value, 1):+.6g}"

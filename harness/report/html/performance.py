@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from harness.perf.model import Attribution, Figure, FigureChange, FunctionChange, Performance
+from harness.perf.model import Attribution, Figure, FigureChange, Performance
 from harness.report.benches import short_name
 from harness.report.html.plots import Curve, Dots, bars, curve_plot, dot_plot
+from harness.report.numbers import difference, reading
+from harness.report.where import SMALL, kinds_of, remarks
 
 __all__ = [
     "CurveView",
@@ -29,7 +31,6 @@ _CURVES = 24
 _SPREADS = 12
 _GROUPS = 12
 _FUNCTIONS = 14
-_SMALL = 0.5  # insns: what is less is no row of its own
 
 
 @dataclass(frozen=True)
@@ -117,24 +118,18 @@ def spreads_of(performance: Performance) -> tuple[SpreadView, ...]:
 
 def where_of(performance: Performance) -> tuple[WhereView, ...]:
     """Each kind of difference once, with the functions that it went to and the benches that have it."""
-    groups: dict[tuple[tuple[str, int], ...], list[Attribution]] = {}
-    for each in performance.attributions:
-        if not each.failure:
-            key = tuple(sorted((change.name, round(change.delta)) for change in each.functions if round(change.delta)))
-            groups.setdefault(key, []).append(each)
-    ordered = sorted(groups.values(), key=lambda group: -abs(group[0].delta))
-    return tuple(_where(group) for group in ordered[:_GROUPS])
+    return tuple(_where(group) for group in kinds_of(performance)[:_GROUPS])
 
 
 def _row(figure: Figure) -> FigureRow:
     return FigureRow(
         bench=short_name(figure.bench),
         change=figure.change,
-        base=_number(figure.base),
-        patched=_number(figure.patched),
+        base=reading(figure.base),
+        patched=reading(figure.patched),
         delta=_delta(figure),
         share="" if figure.change is FigureChange.UNKNOWN else f"{figure.share:+.1%}",
-        noise=_number(figure.noise),
+        noise=reading(figure.noise),
         interval=f"{figure.interval[0]:+.3g} to {figure.interval[1]:+.3g}" if figure.interval else "",
         why=figure.why,
     )
@@ -144,7 +139,7 @@ def _curve(name: str, over: str, unit: str, points: Sequence[tuple[str, Figure]]
     base = Curve("base", tuple(figure.base for _, figure in points))
     patched = Curve("patched", tuple(figure.patched for _, figure in points))
     title = f"{short_name(name)} over {over}: " + "; ".join(
-        f"{tick}: base {_number(figure.base)}, patched {_number(figure.patched)}" for tick, figure in points
+        f"{tick}: base {reading(figure.base)}, patched {reading(figure.patched)}" for tick, figure in points
     )
     changed = any(figure.change in (FigureChange.WORSE, FigureChange.BETTER) for _, figure in points)
     plot = curve_plot(title, [tick for tick, _ in points], (base, patched), unit)
@@ -167,35 +162,19 @@ def _spread(figure: Figure) -> SpreadView:
 
 def _where(group: Sequence[Attribution]) -> WhereView:
     first = group[0]
-    changes = [change for change in first.functions if abs(change.delta) >= _SMALL][:_FUNCTIONS]
-    rows = [(change.name, f"{round(change.delta, 1):+.6g}", "; ".join(_remarks(change))) for change in changes]
+    changes = [change for change in first.functions if abs(change.delta) >= SMALL][:_FUNCTIONS]
+    rows = [(change.name, difference(change.delta), "; ".join(remarks(change))) for change in changes]
     drawn = [(change.name, change.delta) for change in changes]
     rest = first.delta - sum(change.delta for change in changes)
-    if abs(rest) >= _SMALL:
-        rows.append(("others", f"{round(rest, 1):+.6g}", "each less than half an instruction, or below its noise"))
+    if abs(rest) >= SMALL:
+        rows.append(("others", difference(rest), "each less than half an instruction, or below its noise"))
         drawn.append(("others", rest))
     benches = tuple(short_name(each.bench) for each in group)
     title = f"{benches[0]}: " + ", ".join(f"{name} {value}" for name, value, _ in rows)
-    return WhereView(f"{round(first.delta, 1):+.6g}", benches, tuple(rows), bars(title, drawn, "insns/packet"))
-
-
-def _remarks(change: FunctionChange) -> Iterator[str]:
-    if change.why:
-        yield change.why
-    before, after = change.calls
-    if abs(after - before) > 0.01:
-        yield f"called {before:.3g} → {after:.3g} times"
-    if abs(change.lines) >= _SMALL:
-        yield f"{round(change.lines, 1):+.6g} data cache lines"
-    for share in change.patches[:3]:
-        yield f"lines of patch {share.number}" + (f": {round(share.insns, 1):+.6g}" if share.insns else "")
+    return WhereView(difference(first.delta), benches, tuple(rows), bars(title, drawn, "insns/packet"))
 
 
 def _delta(figure: Figure) -> str:
     if figure.change is FigureChange.UNKNOWN:
         return ""
-    return f"{round(figure.delta, 1):+.6g}" if round(figure.delta, 1) else "0"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{round(value, 1):.10g}"
+    return difference(figure.delta) if round(figure.delta, 1) else "0"

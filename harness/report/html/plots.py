@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 from markupsafe import Markup
 
 from harness.report import safe
+from harness.report.numbers import clock
 from harness.report.timeline import SpanKind, Timeline
 
 __all__ = ["Curve", "Dots", "bars", "curve_plot", "dot_plot", "timeline_plot"]
@@ -220,6 +221,4 @@ def _round_times(whole: float) -> list[float]:
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return clock(round(seconds))

@@ -1,0 +1,22 @@
+"""Numbers as every report writes them. Pure."""
+
+from __future__ import annotations
+
+__all__ = ["clock", "difference", "reading"]
+
+
+def reading(value: float | None) -> str:
+    """A figure, to a tenth: a batch's mean tells no more. `-` where there is none."""
+    return "-" if value is None else f"{round(value, 1):.10g}"
+
+
+def difference(value: float) -> str:
+    """With a sign and one decimal, which is more than a count of packets divided by a batch's length can tell."""
+    return f"{round(value, 1):+.6g}"
+
+
+def clock(seconds: int) -> str:
+    """`4:20`, `1:04:20`."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
