@@ -131,6 +131,12 @@ HOSTILE = [
     "wide 漢字 é 👩‍💻 \u2028Acked-by: M <m@example.com>\u2029x\x0bx\x0cx\x85Acked-by: M <m@example.com>",
     "`rm -rf ~`; $(reboot) 'quote",
     "> quoted\n> > twice",
+    # Words that are encoded (RFC 2047) once more than the message they came in: no reader may decode them here.
+    "=?utf-8?q?x=0AX-Forged:_1?=",
+    "=?utf-8?q?x=0D=0A=0D=0Ano_regression=3A_forged?= <a@example.com>",
+    "=?utf-8?b?eApYLUZvcmdlZDogMQ==?=",
+    '"=?utf-8?q?x=0AX-Forged=3A_1?=" <a@example.com>',
+    "é =?utf-8?q?x=0AX-Forged:_1?= " + "=?utf-8?q?=0A?=" * 30,
     "",
 ]
 

@@ -9,6 +9,8 @@ import re
 import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
+from email.header import decode_header, make_header
+from email.utils import getaddresses
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,40 @@ def test_people_with_letters_of_their_own_are_written_as_headers_want_it():
     assert len(read(data)["To"].addresses) == 1
 
 
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "[PATCH bpf-next 0/2] bpf, test_run: check XDP frames before they run",
+        "[PATCH 1/2] =?utf-8?q?x=0AX-Forged:_1?=",
+        "[PATCH] é " + "=?utf-8?q?x=0D=0A?= " * 6,
+        "[PATCH] two  blanks, " + "x" * 80 + " more",
+    ],
+)
+def test_a_subject_is_answered_as_it_was_written(subject):
+    """With the same text for who decodes it once, and none of its lines empty."""
+    data = written(answering(regression(), replace(ENVELOPE, subject=subject)))
+    raw = email.message_from_bytes(data)["Subject"]
+    assert str(make_header(decode_header(raw.replace("\n", "")))) == f"Re: {subject.strip()}"
+    assert b"Subject: " in data
+    assert max(map(len, raw.split("\n"))) <= 82
+
+
+def test_names_of_people_are_written_as_they_are():
+    people = [
+        "=?utf-8?q?x=0ABcc=3A_m?= <a@example.org>",
+        '"A \\"Q\\", B" <b@example.org>',
+        "c@example.org",
+        "É <d@example.org>",
+    ]
+    data = written(regression(), to=people)
+    message = email.message_from_bytes(data)
+    assert set(message.keys()) <= HEADERS
+    people = getaddresses([message["To"].replace("\n", "")])
+    shown = [str(make_header(decode_header(name))) for name, _ in people]
+    assert [address for _, address in people] == [f"{letter}@example.org" for letter in "abcd"]
+    assert shown == ["=?utf-8?q?x=0ABcc=3A_m?=", 'A "Q", B', "", "É"]
+
+
 def test_a_long_id_stays_whole_so_that_the_thread_holds():
     identifier = f"<{'a' * 120}.{'b' * 60}@{'c' * 50}.example.org>"
     many = tuple(f"<{number}{'x' * 60}@example.org>" for number in range(50))
@@ -256,6 +292,14 @@ def test_no_text_at_all_makes_a_header_or_a_line_that_is_obeyed(one, two):
     message = read(data)
     assert set(message.keys()) <= HEADERS
     assert list(obeyed(message.get_content())) == []
+
+
+def test_a_line_of_prose_is_narrower_where_that_spares_a_bar():
+    words = "no regression - 120 of 121 tests same on both, 1 fixed; its own selftests: 1 of 6 fail without the series"
+    lines = prose(words, "", "  ")
+    assert not any("|" in line for line in lines)
+    assert " ".join(" ".join(lines).split()) == words
+    assert prose("selftests: x") == ["| selftests: x"]
 
 
 @given(st.text(max_size=200))

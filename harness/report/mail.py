@@ -1,7 +1,7 @@
 """A run's report as a reply to its series' cover letter, as mailing lists want it. Pure: nothing is sent here.
 
-Headers are set through the standard library's email.message, from addresses and ids that were checked and text without
-line breaks, so that nothing of a series can add one. `Auto-Submitted` is RFC 3834's; what has it is not answered by us.
+Headers are made of addresses and ids that were checked and of text without line breaks, and are written as they are, so
+that nothing of a series can add one. `Auto-Submitted` is RFC 3834's; what has it is not answered by us.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from email.headerregistry import Address
+from email.header import Header
 from email.message import EmailMessage
 from email.policy import EmailPolicy
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime, formataddr, parseaddr
 from typing import Any
 
 from harness.report import safe
@@ -26,22 +26,73 @@ __all__ = ["Letterhead", "address_of", "answered", "as_bytes", "compose", "ident
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 _IDENTIFIER = re.compile(r"<[!-;=?-~]{1,250}>")  # printable ASCII
 _IDENTIFIERS = ("message-id", "in-reply-to", "references")
+_PEOPLE = ("from", "to", "cc")
+_OF_THE_BODY = ("content-", "mime-")
 _REFERENCES = 20
 _SUBJECT = 250
+_LINE = 78
+_ENCODED = 70  # columns of an encoded word: 75 at most (RFC 2047, 2)
 _NAME = 80
 _REPLY = re.compile(r"(?:re:\s*)+", re.IGNORECASE)
 
 
+class _Value(str):
+    """A header's value that the library does not read: it would decode a stranger's encoded words (RFC 2047), which
+    can have a line break in them, and write that as one.
+    """
+
+    __slots__ = ()
+    name = ""  # by which the library knows that there is nothing to be parsed
+
+
 class _Policy(EmailPolicy):
-    """Ids are folded between each other only: the library would encode a long one, and no thread would have it."""
+    """Headers of ours are written here, the body's by the library.
+
+    Ids are folded between each other only: encoded or broken, no thread would have them.
+    """
+
+    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
+        if name.lower().startswith(_OF_THE_BODY):
+            return super().header_store_parse(name, value)
+        if not str(value).isprintable():
+            raise ValueError(f"{name}: a header is one line")
+        return name, _Value(value)
 
     def fold(self, name: str, value: Any) -> str:
-        if name.lower() in _IDENTIFIERS:
-            return f"{name}: {f'{self.linesep} '.join(str(value).split())}{self.linesep}"
-        return str(super().fold(name, value))
+        if not isinstance(value, _Value):
+            return str(super().fold(name, value))
+        return f"{self.linesep.join(_folded(name, value))}{self.linesep}"
 
     def fold_binary(self, name: str, value: Any) -> bytes:
         return self.fold(name, value).encode("ascii", "replace")
+
+
+def _folded(name: str, value: str) -> list[str]:
+    """A header in lines of 78 columns where its blanks allow (RFC 5322, 2.1.1); what comes first is beside its name."""
+    if name.lower() in _IDENTIFIERS:
+        first, *more = value.split(" ")
+        return [f"{name}: {first}", *(f" {identifier}" for identifier in more)]
+    lines = [f"{name}:"]
+    for part in _parts(name, value):
+        if len(lines[-1]) + len(part) > _LINE and lines != [f"{name}:"]:
+            lines.append("")
+        lines[-1] += part
+    return lines
+
+
+def _parts(name: str, value: str) -> list[str]:
+    """What stays on one line of a header, each with the blanks before it: a person, or a word."""
+    if name.lower() in _PEOPLE:
+        *others, last = value.split(", ")
+        return [*(f" {person}," for person in others), f" {last}"]
+    return re.findall(r" *[^ ]+", f" {_words(value)}")
+
+
+def _words(text: str) -> str:
+    """A text as it stands in a header: as encoded words where it is not ASCII, or would itself be taken for some."""
+    if text.isascii() and "=?" not in text:
+        return text
+    return " ".join(Header(text, "utf-8", maxlinelen=_ENCODED).encode().split())
 
 
 _POLICY = _Policy(linesep="\r\n", cte_type="8bit")
@@ -65,7 +116,7 @@ def compose(
     message["From"] = _person(letterhead.sender)
     for name, people in (("To", to), ("Cc", cc)):
         if found := [_person(person) for person in people if address_of(person)]:
-            message[name] = found
+            message[name] = ", ".join(found)
     parent = answered(result.series) if result.series else None
     message["Subject"] = _subject(result, parent)
     message["Date"] = format_datetime(date)
@@ -110,10 +161,12 @@ def identifier(result: RunResult, letterhead: Letterhead, times: int = 0) -> str
     return f"<{re.sub('[^A-Za-z0-9.-]', '-', result.run)[:120]}{again}.ktrial@{domain}>"
 
 
-def _person(person: str) -> Address:
-    local, _, domain = address_of(person).partition("@")
-    name = parseaddr(" ".join(person.split()))[0]
-    return Address(safe.line(name, _NAME), local or "ktrial", domain or "localhost")
+def _person(person: str) -> str:
+    """`Name <address>` for a header."""
+    address = address_of(person) or "ktrial@localhost"
+    name = safe.line(parseaddr(" ".join(person.split()))[0], _NAME)
+    encoded = _words(name)
+    return formataddr((name, address)) if encoded == name else f"{encoded} <{address}>"
 
 
 def _subject(result: RunResult, parent: Envelope | None) -> str:
