@@ -18,6 +18,7 @@ __all__ = ["WIDTH", "bar", "facts", "guarded", "item", "prose", "sendable", "she
 
 WIDTH = 72
 _LONGEST = 400  # characters of a log's line, which is not wrapped
+_NARROWER = 13  # columns that a paragraph may lose so that none of its lines needs a bar
 _PART = 240  # characters, which are no more than 960 bytes: RFC 5322, 2.1.1 ends a line at 998
 _DIRECTIVE = re.compile(
     r"\s*(?:[\w-]+:(?:\s|$)"  # a trailer, a header, a command to a bot
@@ -39,15 +40,27 @@ def guarded(line: str) -> str:
 
 def prose(text: str, indent: str = "", hang: str | None = None) -> list[str]:
     """A paragraph; what is too long for a line (a test's name) has one of its own."""
-    lines = textwrap.wrap(
-        safe.line(text),
-        WIDTH - 2,  # room for a bar
-        initial_indent=indent,
-        subsequent_indent=indent if hang is None else hang,
-        break_long_words=False,
-        break_on_hyphens=False,
+    hang = indent if hang is None else hang
+    return [guarded(line) for line in _wrapped(safe.line(text), indent, hang)]
+
+
+def _wrapped(text: str, indent: str, hang: str) -> list[str]:
+    """The lines of a paragraph, a little narrower where that spares a bar: no line then begins as a trailer does."""
+    ways = (
+        textwrap.wrap(
+            text,
+            WIDTH - 2 - less,  # room for a bar
+            initial_indent=indent,
+            subsequent_indent=hang,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for less in range(_NARROWER)
     )
-    return [guarded(line) for line in lines]
+    wide = next(ways)
+    if not any(map(_DIRECTIVE.match, wide[1:])):
+        return wide
+    return next((lines for lines in ways if not any(map(_DIRECTIVE.match, lines[1:]))), wide)
 
 
 def bar(text: str, most: int | None = None) -> list[str]:
@@ -71,11 +84,11 @@ def sendable(lines: Iterable[str]) -> list[str]:
 
 
 def item(name: str, beside: str, indent: str) -> list[str]:
-    """A name and what there is to say of it: beside it, or below where both do not fit."""
+    """A name and what there is to say of it, at the right: beside it, or below where both do not fit."""
     name = safe.line(name)
     if len(indent) + len(name) + 2 + len(beside) <= WIDTH:
         return [guarded(f"{indent}{name.ljust(WIDTH - len(indent) - 2 - len(beside))}  {beside}")]
-    return [guarded(f"{indent}{name}"), f"{indent}  {beside}"]
+    return [guarded(f"{indent}{name}"), beside.rjust(WIDTH)]
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> list[str]:
