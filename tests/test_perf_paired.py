@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from harness.perf.model import Boot, FigureChange, Policy, Reading
-from harness.perf.paired import ORDER, interval, paired_figures
+from harness.perf.paired import ORDER, interval, paired_figures, rounds_told
 from harness.places import suites_dir
 
 BENCH = "xdp_multibuf/bench_test_run.py::bench_nothing[size=64]"
@@ -97,3 +97,25 @@ def test_a_counter_of_the_kernel_counts_what_the_kernel_does(monkeypatch):
         assert counter.read() > before
     finally:
         counter.close()
+
+
+@pytest.mark.parametrize("rounds", [6, 8])
+def test_an_interval_has_the_difference_as_often_as_it_says(rounds):
+    """Of 100 such runs 95, give or take four."""
+    chance = random.Random(rounds)
+    runs = [interval([chance.gauss(0, 1) for _ in range(rounds)]) for _ in range(100)]
+    assert sum(low <= 0 <= high for low, high in runs) >= 91
+
+
+def test_too_few_rounds_claim_no_more_than_they_can():
+    assert "75 % intervals" in rounds_told(3)
+    assert "94 % intervals" in rounds_told(5)
+    assert "95 % intervals" in rounds_told(8)
+    assert interval([1.0, 5.0, 2.0]) == (1.0, 5.0)
+
+
+def test_what_could_have_been_seen_is_a_difference_that_is_called():
+    """A kernel that costs as much more is called worse, and one that costs half of it is not."""
+    unchanged = figure(0, spread=5, policy=Policy(units=0, share=0))
+    assert figure(unchanged.seen * 1.5, spread=5, policy=Policy(units=0, share=0)).change is FigureChange.WORSE
+    assert figure(unchanged.seen / 2, spread=5, policy=Policy(units=0, share=0)).change is FigureChange.UNKNOWN

@@ -15,7 +15,7 @@ from harness.perf.blame import Blame
 from harness.perf.boots import Measured, at_once, readings, run_boots, session_of
 from harness.perf.figures import figures_of
 from harness.perf.model import QUICK, Boot, Instrument, Performance
-from harness.perf.paired import ORDER, paired_figures
+from harness.perf.paired import ORDER, paired_figures, rounds_told, unread
 from harness.perf.where import where_it_went
 from harness.plan import Invocation, Observer
 from harness.store import RunFolder, inputs_digest
@@ -78,12 +78,14 @@ def _timed(
         role = ORDER[number % len(ORDER)]
         boot = Measured(role, number + 1, images[role])
         boots += _measured(bench, (boot,), run, observer, instrument=asked.instrument)
-    how = (
-        f"{_TIMED_BY[asked.instrument]} under {accelerator.accelerator}; medians of {BATCHES} batches a boot;"
-        f" {asked.rounds} rounds of base, patched, patched, base; 95 % intervals; the noise floor is that of boots of"
-        " one kernel"
+        if not any(reading.values for reading in boots[-1].readings):
+            break  # where a guest has no such counter, no other guest has one
+    by = f"{_TIMED_BY[asked.instrument]} under {accelerator.accelerator}; medians of {BATCHES} batches a boot"
+    if len(boots) < asked.rounds * len(ORDER):
+        return Performance(asked.instrument, by, unread(boots), asked.policy)
+    return Performance(
+        asked.instrument, f"{by}; {rounds_told(asked.rounds)}", paired_figures(boots, asked.policy), asked.policy
     )
-    return Performance(asked.instrument, how, paired_figures(boots, asked.policy), asked.policy)
 
 
 def measure_one(
@@ -111,7 +113,7 @@ def _bench(
     asked: Invocation, suites: Sequence[Suite], run: RunFolder, accelerator: Accelerator = Accelerator.TCG
 ) -> Bench:
     objects = compile_objects(suites, run.path / "bpf", log=run.path / "bpf" / "compile.log")
-    bench = Bench.of(asked, Accelerator.TCG, [suite.for_benches for suite in suites], objects)
+    bench = Bench.of(asked, accelerator, [suite.for_benches for suite in suites], objects)
     return replace(bench, mark=QUICK) if asked.quick else bench
 
 

@@ -127,6 +127,11 @@ class Figure:
         return 0.0 if self.base is None or self.patched is None else self.patched - self.base
 
     @property
+    def seen(self) -> float:
+        """The smallest difference that could have been seen, in `unit`: one whose whole interval is above the noise."""
+        return self.noise + (0.0 if self.interval is None else (self.interval[1] - self.interval[0]) / 2)
+
+    @property
     def share(self) -> float:
         """The difference as a part of base."""
         return self.delta / self.base if self.base else 0.0

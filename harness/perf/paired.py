@@ -1,8 +1,10 @@
 """Figures by instruments that vary: what a difference is, how sure that is, and what could not have been seen. Pure.
 
 Base and patched boot in turns (ABBA), so that a machine that warms up or fills up does it to both. A round gives one
-difference; the interval is of their median, by the percentile bootstrap (Efron, 1979) with a fixed seed, so that the
-same readings give the same words. The control is the same sum over boots of one kernel, which do not differ.
+difference: batches of one boot are no independent readings, for they share its memory and its caches. The interval is
+of the median of rounds, by the bootstrap (Efron, 1979) with a fixed seed, so that the same readings give the same words;
+its percentiles lie further out than 2.5 and 97.5, by as much as a few rounds tell less than many (Hesterberg, 2015:
+the expanded percentile interval). The control is the same sum over boots of one kernel, which do not differ.
 """
 
 from __future__ import annotations
@@ -10,11 +12,11 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from math import sqrt
-from statistics import median
+from statistics import NormalDist, median
 
 from harness.perf.model import Boot, Figure, FigureChange, Policy
 
-__all__ = ["ORDER", "interval", "paired_figures"]
+__all__ = ["ORDER", "interval", "paired_figures", "rounds_told", "unread"]
 
 ORDER = ("base", "patched", "patched", "base")
 """The boots of one round."""
@@ -25,11 +27,47 @@ _SEED = 20240101
 
 
 def interval(differences: Sequence[float]) -> tuple[float, float]:
-    """Where the median difference lies, with 95 % confidence."""
+    """Where the median difference lies, with 95 % confidence; with less for fewer than six, and that is their range."""
     chance = random.Random(_SEED)  # no secret
     medians = sorted(median(chance.choices(differences, k=len(differences))) for _ in range(_RESAMPLES))
-    outside = int(_RESAMPLES * (1 - _CONFIDENCE) / 2)
+    outside = int(_RESAMPLES * _tail(len(differences)))
     return medians[outside], medians[-1 - outside]
+
+
+def rounds_told(rounds: int) -> str:
+    """How figures come of so many rounds. Of fewer than six not even the range has the median with 95 % confidence."""
+    confidence = min(_CONFIDENCE, 1 - 2.0 ** (1 - rounds))
+    return (
+        f"{rounds} rounds of base, patched, patched, base; {confidence:.0%} intervals; the noise floor is that of boots"
+        " of one kernel"
+    ).replace("%", " %")
+
+
+def unread(boots: Sequence[Boot]) -> tuple[Figure, ...]:
+    """Figures that cannot be told, with the reason of the last boot: nothing in it could read them."""
+    last = boots[-1]
+    return tuple(
+        Figure(reading.bench, "", FigureChange.UNKNOWN, why=f"on {last.role}: {reading.failure or 'no readings'}")
+        for reading in last.readings
+    )
+
+
+def _tail(count: int) -> float:
+    """The part of the bootstrap's medians that is left out at either end."""
+    if count < 6:
+        return 0.0
+    return NormalDist().cdf(-sqrt(count / (count - 1)) * _student(count - 1))
+
+
+def _student(freedom: int) -> float:
+    """The 97.5th percentile of Student's t, by its expansion (Abramowitz and Stegun, 26.7.5): to 0.01 from 5 on."""
+    z = NormalDist().inv_cdf((1 + _CONFIDENCE) / 2)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    return z + sum(term / freedom**power for power, term in enumerate(terms, 1))
 
 
 def paired_figures(boots: Sequence[Boot], policy: Policy) -> tuple[Figure, ...]:
@@ -81,12 +119,15 @@ def _control(values: Sequence[Sequence[float]]) -> float:
 
 
 def _judged(low: float, high: float, noise: float, least: float) -> tuple[FigureChange, str]:
-    """A change lies, as a whole, above the noise and counts; no change lies, as a whole, below what counts."""
+    """A change lies, as a whole, above the noise and counts; no change lies, as a whole, below what counts.
+
+    The latter only where a difference that counts would have been seen.
+    """
     if low > noise and low >= least:
         return FigureChange.WORSE, ""
     if high < -noise and high <= -least:
         return FigureChange.BETTER, ""
-    seen = max(noise, (high - low) / 2)
-    if max(abs(low), abs(high)) <= max(noise, least) and seen <= least:
+    seen = noise + (high - low) / 2
+    if max(abs(low), abs(high)) <= least and seen <= least:
         return FigureChange.SAME, ""
     return FigureChange.UNKNOWN, f"between {low:+.3g} and {high:+.3g}; what is less than {seen:.3g} could not be seen"
