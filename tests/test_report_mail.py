@@ -264,6 +264,33 @@ def test_the_command_for_figures_measures_them():
     assert try_again(replace(measured(), performance=one))[-3:] == ("--perf", "-k", "bench_adjust_tail")
 
 
+def test_the_command_has_the_options_that_change_what_is_found():
+    """Of a run in which no test broke, one with --config debug say, there is no other command to take them from."""
+    asked = (
+        *(("tree", "/home/me/linux"), ("fragments", "debug, ./my.config, kunit"), ("suites", "kselftest:net, drivers")),
+        *(("keyword", "a and b"), ("vms", "4"), ("accelerator", "tcg"), ("llvm", "True"), ("cpus", "2")),
+        *(("fuzz_minutes", "5"), ("jobs", "8"), ("config_base", "/boot/config"), ("bisect", "True")),
+    )
+    words = try_again(replace(no_regression(), asked=asked, environment=replace(bare().environment, seed=4711)))
+    assert shlex.split(" ".join(words))[13:] == [
+        *("--suite", "kselftest:net", "--suite", "drivers", "--config", "debug", "--config", "kunit"),
+        *("--fuzz", "5", "--fuzz-seed", "4711", "-k", "a and b", "--llvm", "--cpus", "2"),
+    ]
+    quick = replace(measured(), asked=(("perf", "True"), ("quick", "True"), ("instrument", "wall"), ("rounds", "3")))
+    assert try_again(quick)[-5:] == ("--quick", "--instrument", "wall", "--rounds", "3")
+    broken = "ktrial run /runs/r/series.mbox --tree t --base b --suite s --test 's::t'"
+    kept = try_again(replace(regression(), reproduce=broken, asked=(("llvm", "True"), ("keyword", "x"))))
+    assert kept[-5:] == ("--suite", "s", "--test", "s::t", "--llvm")
+
+
+def test_commits_of_a_tree_are_named_where_no_mail_has_them():
+    series = replace(regression().series, envelope=None, message_ids=(), source="origin/main..topic")
+    assert try_again(replace(regression(), series=series))[:3] == ("ktrial", "run", "series.mbox")
+    patches = tuple(replace(patch, how="commit") for patch in series.patches)
+    again = try_again(replace(regression(), series=replace(series, patches=patches)))
+    assert again[:4] == ("ktrial", "run", "origin/main..topic", "--tree")
+
+
 def test_a_command_is_broken_between_options_so_that_a_shell_joins_it():
     words = ("b4", "am", "-o", "-", "x" * 60, "|", "ktrial", "run", "-", "--tree", "y" * 40, "--test", "'a b'")
     lines = shell(words)

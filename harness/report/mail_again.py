@@ -1,14 +1,18 @@
 """The command by which the reader of a mail, on another machine, tries a series again. Pure.
 
-What a run's own reproduce.sh names (built kernels, folders) is not there; the message id is what everybody has.
+What a run's own reproduce.sh names (built kernels, folders) is not there; the message id is what everybody has. Options
+that another machine decides for itself (the accelerator, guests at once) are left out, and those that change what is
+found are not.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 
 from harness.perf.model import FigureChange
+from harness.plan import option_of
 from harness.run_result import RunResult, SeriesInfo, TreeInfo
 
 __all__ = ["try_again"]
@@ -16,6 +20,10 @@ __all__ = ["try_again"]
 _PACKAGED = re.compile(r"debian:[\w.-]+")
 _A_CLONE = "~/linux"
 _OF_THIS_MACHINE = ("--accel",)  # of the options of a run: what another machine decides for itself
+_OF_KERNELS = ("llvm", "cpus", "memory_mib", "boot_deadline", "test_deadline")
+_OF_ALL = ("fragments", "config_base", "no_base", "tests", "fuzz_minutes")
+_OF_FIGURES = ("instrument", "rounds")
+_SEVERAL = ("fragments", "tests")
 
 
 def try_again(result: RunResult) -> tuple[str, ...]:
@@ -24,15 +32,16 @@ def try_again(result: RunResult) -> tuple[str, ...]:
         return ()
     source = _source(result.series)
     tree = _tree(result.tree) if result.tree else ()
-    return (*source, *tree, *(_asked(result) or _whole(result)))
+    return (*source, *tree, *(_first_broken(result) or _whole(result)), *_chosen(result, _OF_KERNELS))
 
 
 def _source(series: SeriesInfo) -> tuple[str, ...]:
     answered = series.envelope.message_id if series.envelope else next(iter(series.message_ids), "")
     identifier = answered.strip("<>")
-    if not identifier:
-        return ("ktrial", "run", "series.mbox")
-    return ("b4", "am", "-o", "-", shlex.quote(identifier), "|", "ktrial", "run", "-")
+    if identifier:
+        return ("b4", "am", "-o", "-", shlex.quote(identifier), "|", "ktrial", "run", "-")
+    commits = all(patch.how == "commit" for patch in series.patches)
+    return ("ktrial", "run", shlex.quote(series.source) if commits and series.patches else "series.mbox")
 
 
 def _tree(tree: TreeInfo) -> tuple[str, ...]:
@@ -41,7 +50,7 @@ def _tree(tree: TreeInfo) -> tuple[str, ...]:
     return ("--tree", where, "--base", shlex.quote(tree.base_commit))
 
 
-def _asked(result: RunResult) -> tuple[str, ...]:
+def _first_broken(result: RunResult) -> tuple[str, ...]:
     """The options by which `result.reproduce` has the whole trial of the first test that broke; none where none did."""
     line = next((line for line in result.reproduce.splitlines() if line.startswith("ktrial run ")), "")
     try:
@@ -50,7 +59,8 @@ def _asked(result: RunResult) -> tuple[str, ...]:
         return ()
     pairs = [pair for pair in zip(words[::2], words[1::2], strict=False) if pair[0] not in ("--tree", "--base")]
     kept = [pair for pair in pairs if pair[0] not in _OF_THIS_MACHINE and not _is_file(*pair)]
-    return tuple(word for name, value in kept for word in (name, shlex.quote(value)))
+    options = tuple(word for name, value in kept for word in (name, shlex.quote(value)))
+    return options if not options or "--test" in options else (*options, *_chosen(result, ("keyword", "tests")))
 
 
 def _is_file(option: str, value: str) -> bool:
@@ -60,9 +70,30 @@ def _is_file(option: str, value: str) -> bool:
 
 def _whole(result: RunResult) -> tuple[str, ...]:
     """All the suites that were run; the benches too where figures were measured."""
-    words = [word for suite in result.suites for word in ("--suite", shlex.quote(suite.name))]
+    words = (*_suites(result), *_chosen(result, _OF_ALL))
+    keyword = _chosen(result, ("keyword",))
     if result.performance is None:
-        return tuple(words)
+        return (*words, *keyword)
     worse = {figure.bench.partition("[")[0] for figure in result.performance.of(FigureChange.WORSE)}
-    names = ("-k", shlex.quote(worse.pop().rpartition("::")[2])) if len(worse) == 1 else ()
-    return (*words, "--perf", *names)
+    names = ("-k", shlex.quote(worse.pop().rpartition("::")[2])) if len(worse) == 1 else keyword
+    measured = "--quick" if "quick" in dict(result.asked) else "--perf"
+    return (*words, measured, *names, *_chosen(result, _OF_FIGURES))
+
+
+def _suites(result: RunResult) -> tuple[str, ...]:
+    """Those that were asked for, with what was asked of them; else those that were run."""
+    asked = dict(result.asked).get("suites", "")
+    names = asked.split(", ") if asked else [suite.name for suite in result.suites]
+    return tuple(word for name in names for word in ("--suite", shlex.quote(name)))
+
+
+def _chosen(result: RunResult, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of some options that were not left at their defaults."""
+    words: list[str] = []
+    for name, value in result.asked:
+        for each in value.split(", ") if name in _SEVERAL else (value,):
+            if name in names and not _is_file(option_of(name), each):
+                words += [option_of(name)] if each == "True" else [option_of(name), shlex.quote(each)]
+        if name == "fuzz_minutes" and name in names:
+            words += ["--fuzz-seed", str(result.environment.seed)]
+    return tuple(words)
