@@ -75,6 +75,10 @@ class Failure:
     log: str = ""
 
 
+_OUTWEIGHED = (VerdictKind.NO_REGRESSION, VerdictKind.NOTHING_TESTED, VerdictKind.INCOMPLETE)
+"""What a figure that got worse makes a regression of."""
+
+
 def decide(
     comparison: Comparison,
     *,
@@ -109,10 +113,11 @@ def _patches(broken: BrokenBy) -> str:
 
 
 def _measured(verdict: Verdict, performance: Performance) -> Verdict:
-    """The same with what the series costs. Where tests broke, they come first."""
+    """The same with what the series costs. Where tests broke, they come first. Missing results excuse no cost."""
     worse, others = worse_words(performance), told_of(performance)
-    if worse and verdict.kind is VerdictKind.NO_REGRESSION:
-        line = "; ".join((f"REGRESSION: {worse}", *others, "no test broke"))
+    if worse and verdict.kind in _OUTWEIGHED:
+        tests = "no test broke" if verdict.kind is VerdictKind.NO_REGRESSION else verdict.line.partition(": ")[2]
+        line = "; ".join((f"REGRESSION: {worse}", *others, tests))
         return _verdict(ExitCode.REGRESSION, VerdictKind.REGRESSION, line)
     told = (worse, *others) if worse else others
     return _verdict(verdict.exit_code, verdict.kind, "; ".join((verdict.line, *told)))
@@ -200,7 +205,7 @@ def _nothing_tested(comparison: Comparison) -> Verdict:
     if not total:
         what = "no test was run"
     elif skipped == total:
-        what = f"all {_count(total, 'test')} were skipped"
+        what = "the only test was skipped" if total == 1 else f"all {total} tests were skipped"
     else:
         what = f"none of {_count(total, 'test')} passes, with or without the series"
     return _verdict(ExitCode.MACHINE_LOST, VerdictKind.NOTHING_TESTED, f"NOTHING TESTED: {what}")

@@ -2,7 +2,7 @@
 
 import pytest
 from rich.console import Console
-from trial_values import result, side
+from trial_values import OUTCOMES, result, side
 
 from harness.compare import compare
 from harness.errors import ExitCode
@@ -116,6 +116,27 @@ def test_broken_tests_come_before_figures():
     worse = measured(figure((100, 100), (110, 110), (100, 100)))
     said = verdict(worse, patched=Outcome.FAILED)
     assert said.line.startswith("REGRESSION: 1 of 1 test broke: t::a; 1 of 1 figures worse: ")
+
+
+@pytest.mark.parametrize(
+    ("base", "patched", "tests"),
+    [
+        ((), (), "no test was run"),
+        (("s",), ("s",), "the only test was skipped"),
+        (("p",), ("l",), "1 test lost by this machine: t::0"),
+    ],
+)
+def test_a_worse_figure_is_a_regression_whatever_tests_are_missing(base, patched, tests):
+    sides = [
+        side(name, *(result(f"t::{at}", OUTCOMES[letter]) for at, letter in enumerate(letters)))
+        for name, letters in (("base", base), ("patched", patched))
+    ]
+    worse = decide(compare(*sides), performance=measured(figure((100, 100), (110, 110), (100, 100))))
+    assert (worse.exit_code, worse.kind) == (ExitCode.REGRESSION, VerdictKind.REGRESSION)
+    assert worse.line.startswith("REGRESSION: 1 of 1 figures worse: ")
+    assert worse.line.endswith(f"; {tests}")
+    same = decide(compare(*sides), performance=measured(figure((100, 100), (100, 100), (100, 100))))
+    assert same.exit_code is ExitCode.MACHINE_LOST
 
 
 def text_of(performance, **how):
