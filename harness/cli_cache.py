@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from harness import record
 from harness.cache import CacheEntry, entries, prune
-from harness.cli_tables import gigabytes, plain_table, table_console
+from harness.cli_tables import gigabytes, plain_table, show_table, table_console
 from harness.errors import UsageError
 from harness.places import cache_dir
 
@@ -47,7 +47,7 @@ def list_(json: Annotated[bool, typer.Option("--json", help="Print the list as J
         table = plain_table("what", "size", "last used", "key")
         for entry in held:
             table.add_row(entry.kind, gigabytes(entry.size), _used(entry), escape(_name(entry.key)))
-        console.print(table)
+        show_table(table)
     console.print(f"{gigabytes(sum(entry.size for entry in held))} in {cache_dir()}", soft_wrap=True)
 
 

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from harness import record
 from harness.cli_explain import show_explanation
-from harness.cli_tables import plain_table, table_console
+from harness.cli_tables import plain_table, show_table, table_console
 from harness.errors import UsageError
 from harness.kconfig import Fragment, ResolvedConfig, diff, explain, fragment_names, load_fragment, merge, resolve
 from harness.record import atomic_write
@@ -145,7 +145,10 @@ def diff_command(
     table = plain_table("symbol", escape(first), escape(second))
     for found in differences:
         table.add_row(*(escape(safe.line(cell or "-")) for cell in (found.symbol, found.before, found.after)))
-    table_console().print(table if differences else "The same settings.")
+    if differences:
+        show_table(table)
+    else:
+        typer.echo("The same settings.")
 
 
 def _fragments(names: list[str] | None) -> list[Fragment]:

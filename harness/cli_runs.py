@@ -15,7 +15,7 @@ from rich.markup import escape
 from harness import record
 from harness.cli_between import compare, why
 from harness.cli_moving import export, import_
-from harness.cli_tables import gigabytes, plain_table, table_console
+from harness.cli_tables import gigabytes, plain_table, show_table, table_console
 from harness.errors import UsageError
 from harness.memory import opened
 from harness.memory.file import writing
@@ -34,6 +34,7 @@ __all__ = ["app"]
 app = typer.Typer(no_args_is_help=True, help="List, show, compare and move runs.")
 
 _LAST_EVENTS = 5
+_VERDICT = 80  # characters in a pipe, where nothing is wrapped
 
 
 @dataclass(frozen=True)
@@ -76,22 +77,24 @@ _Run = Annotated[
 
 
 @app.command("list")
-def list_(json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False) -> None:
-    """List the runs, the newest first."""
+def list_(
+    json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Verdicts uncut in a pipe, too.")] = False,
+) -> None:
+    """List the runs, the newest first. In a pipe a run is one line, with the beginning of its verdict."""
     rows = tuple(_row(entry) for entry in list_runs())
     if json:
         sys.stdout.write(record.encode(rows).decode())
         return
+    if not rows:
+        typer.echo("No runs yet: ktrial run SERIES makes one.")
+        return
+    cut = None if verbose or table_console().is_terminal else _VERDICT
     table = plain_table("run", "state", "size", "verdict")
     for row in rows:
-        table.add_row(
-            row.id,
-            f"from {row.machine}" if row.machine else row.state,
-            gigabytes(row.size),
-            escape(row.verdict or _reached(row.stage)),
-        )
-    console = table_console()
-    console.print(table if rows else "No runs yet: ktrial run SERIES makes one.")
+        state = f"from {row.machine}" if row.machine else str(row.state)
+        table.add_row(row.id, escape(state), gigabytes(row.size), escape(_ended(row, cut)))
+    show_table(table)
 
 
 @app.command()
@@ -170,6 +173,12 @@ def _row(entry: RunSummary) -> _Row:
         size=entry.size,
         machine=arrival.machine if arrival else "",
     )
+
+
+def _ended(row: _Row, cut: int | None) -> str:
+    """A run's verdict, or how far it came."""
+    line = row.verdict or _reached(row.stage)
+    return line if cut is None else safe.line(line, cut)
 
 
 def _reached(stage: str) -> str:

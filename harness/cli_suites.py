@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from harness.cli_tables import plain_table, table_console
+from harness.cli_tables import plain_table, show_table
 from harness.suites import find_suites, load_suite
 
 __all__ = ["app"]
@@ -22,7 +22,7 @@ def list_() -> None:
     table = plain_table("suite", "what it tests")
     for suite in find_suites():
         table.add_row(escape(suite.name), escape(suite.summary))
-    table_console().print(table)
+    show_table(table)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["gigabytes", "plain_table", "table_console"]
+__all__ = ["gigabytes", "plain_table", "show_table", "table_console"]
 
 _PIPE_COLUMNS = 1000
 
@@ -19,6 +19,18 @@ def table_console(*, stderr: bool = False) -> Console:
 def plain_table(*columns: str) -> Table:
     """A table without lines or padding. columns: its headings; none for a table without a header."""
     return Table(*columns, box=None, pad_edge=False, show_header=bool(columns), header_style="bold")
+
+
+def show_table(table: Table) -> None:
+    """Print a table on standard output; in a pipe no line ends in blanks, as wide as its last column may be."""
+    console = table_console()
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    lines = "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    console.print(lines, end="", markup=False, soft_wrap=True)
 
 
 def gigabytes(size: int) -> str:

@@ -1,6 +1,7 @@
 """`ktrial runs` lists what there is, shows a report again, and removes what it is told to."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -56,6 +57,28 @@ def test_the_list_has_one_line_for_each_run_in_a_pipe(finished, unfinished):
     assert len(lines) == 3
     assert any(finished.id in line and LINE in line for line in lines)
     assert any(unfinished.id in line and "unfinished" in line and "(done: series)" in line for line in lines)
+
+
+def test_a_line_in_a_pipe_has_no_blanks_at_its_end_and_the_beginning_of_a_long_verdict(finished):
+    result = read_result(finished.result)
+    long = replace(result.verdict, line=f"REGRESSION: {'x' * 280}")
+    write_result(finished.result, replace(result, verdict=long))
+    short = new_run(None, "a")
+    write_result(short.result, replace(result, run=short.id))
+    lines = ktrial_runs("list").splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []
+    assert max(map(len, lines)) <= 160
+    assert any(line.endswith("xxx...") for line in lines)
+    assert any(line.endswith("x" * 280) for line in ktrial_runs("list", "-v").splitlines())
+
+
+def test_a_hostile_verdict_is_one_line_of_the_list(finished):
+    result = read_result(finished.result)
+    for word in ("x\nforged finished 1 MB no regression", "\x1b[2Jx", "[red]x[/] [/nothing]", "a\u202eb", "\t" * 9):
+        write_result(finished.result, replace(result, verdict=replace(result.verdict, line=word)))
+        shown = ktrial_runs("list")
+        assert len(shown.splitlines()) == 2
+        assert all(line.isprintable() for line in shown.splitlines())
 
 
 def test_the_list_is_there_for_scripts_too(finished, unfinished):
