@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.perf.model import Figure, FigureChange, PatchSteps, Performance
-from harness.report.tables import change_table, jobs_table, lines_of, sizes_table, tables_of
+from harness.report.tables import change_table, jobs_table, lines_of, sizes_table, tables_of, verifier_table
 
 GOLDEN = Path(__file__).parent / "golden" / "perf_tables"
 ZERO_COPY = "veth: xdpsock: binding to queue 0 of ktmeas: EOPNOTSUPP"
@@ -77,8 +77,8 @@ def test_steps_of_a_series_are_rows_of_one_table():
     first = measured(action("drop", 100, 102), action("tx", 200, 200))
     both = measured(action("drop", 100, 109), action("tx", 200, 194))
     lines = lines_of(change_table([("patch 1:", first), ("+ patch 2", both)]))
-    assert [line.split()[-1] for line in lines[2:4]] == ["0%/0", "+3.1%/-6"]
-    assert "-2.0%/+2" in lines[2]
+    assert [line.split()[-1] for line in lines[3:5]] == ["0%/0", "+3.1%/-6"]
+    assert "-2.0%/+2" in lines[3]
 
 
 def test_what_is_not_above_the_noise_is_shown_as_no_change():
@@ -108,8 +108,61 @@ def test_the_first_table_has_a_row_for_every_patch_that_was_measured():
         PatchSteps(action("tx", 0, 0).bench, "insns/packet", ((0, 968.5), (2, 962.5)), ()),
     )
     lines = lines_of(tables_of(replace(measured(*WHOLE.figures[:5]), steps=steps))[0])
-    assert [line.split() for line in lines[2:4]] == [
+    assert [line.split() for line in lines[3:5]] == [
         ["veth", "(copy),", "base", "->", "patch", "1:", "NA", "[1]", "-0.3%/+2", "NA", "[1]"],
         ["veth", "(copy),", "base", "->", "patched:", "-0.1%/+1.5", "-0.4%/+3", "+0.6%/-6"],
     ]
     assert lines[-1].strip() == "[1] not measured after patch 1"
+
+
+def test_what_is_no_instruction_is_not_called_one():
+    """The unit is that of the figures, and the instrument and its noise stand above every table."""
+    cycles = [
+        replace(each, unit="cycles/packet", interval=None if each.base is None else (-1.0, 4.0))
+        if not each.why
+        else each
+        for each in WHOLE.figures
+    ]
+    text = shown(*tables_of(replace(measured(*cycles), instrument="cycles")))
+    assert "insns" not in text
+    assert text.count("cycles per packet") == text.count("(cycles, noise at most") == 4
+    assert "(cycles, noise at most 1.4, seen from 3.9)" in text
+
+
+def test_a_figure_that_cannot_be_told_says_what_could_have_been_seen():
+    why = "between -3 and +9; what is less than 7 could not be seen"
+    unsure = replace(action("drop", 100, 103), change=FigureChange.UNKNOWN, why=why, interval=(-3.0, 9.0))
+    lines = lines_of(change_table([("series", measured(unsure, action("tx", 50, 50)))]))
+    assert lines[-1].strip().endswith(why)
+    assert "NA [" in lines[3]
+
+
+def verified(name, insns, states, why=""):
+    return [
+        replace(
+            figure(f"af_xdp/bench_verifier.py::bench_verified_{what}[object={name}]", *sides),
+            change=FigureChange.UNKNOWN if why else FigureChange.SAME,
+            why=why,
+        )
+        for what, sides in (("insns", insns), ("states", states))
+    ]
+
+
+VERIFIED = measured(
+    *verified("bench", (120, 138), (9, 9)),
+    *verified("steer", (40, 40), (3, 3)),
+    *verified("trace", (40, 44), (3, 3), "the kernels do not measure the same: 3 programs / 4 programs"),
+)
+
+
+def test_the_verifier_s_work_is_told_for_every_object():
+    assert shown(verifier_table(VERIFIED)) == (GOLDEN / "verifier.txt").read_text()
+
+
+def test_objects_that_the_verifier_walks_as_before_are_counted():
+    lines = lines_of(verifier_table(VERIFIED, every=False))
+    assert not any("steer" in line for line in lines)
+    assert lines[-1].strip() == "1 other object as before"
+    same = measured(*verified("steer", (40, 40), (3, 3)))
+    assert tables_of(same, every=False) == ()
+    assert len(tables_of(same)) == 1

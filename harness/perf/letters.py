@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from harness.perf.model import Performance
 
-__all__ = ["ACTIONS", "BASELINES", "XDPSOCK", "devices_of", "letter_benches"]
+__all__ = ["ACTIONS", "BASELINES", "VERIFIER", "XDPSOCK", "devices_of", "letter_benches"]
 
 ACTIONS = "drivers/bench_actions.py::bench_{}[device={},mode=native,size=64]"
 XDPSOCK = "af_xdp/bench_xdpsock.py::bench_{}[device={},mode={},size={}]"
+VERIFIER = re.compile(r"(?P<suite>[^:]+)/bench_verifier\.py::bench_verified_(insns|states)\[object=(?P<object>.+)\]")
 BASELINES = (("XDP_DROP", "drop"), ("XDP_TX", "tx"))
 _MODES = ("drv", "zc")
 

@@ -2,9 +2,9 @@
 
 Base and patched boot in turns (ABBA), so that a machine that warms up or fills up does it to both. A round gives one
 difference: batches of one boot are no independent readings, for they share its memory and its caches. The interval is
-of the median of rounds, by the bootstrap (Efron, 1979) with a fixed seed, so that the same readings give the same words;
-its percentiles lie further out than 2.5 and 97.5, by as much as a few rounds tell less than many (Hesterberg, 2015:
-the expanded percentile interval). The control is the same sum over boots of one kernel, which do not differ.
+of the median of rounds, by the bootstrap (Efron, 1979) with a fixed seed, so that equal readings give equal words; its
+percentiles lie further out than 2.5 and 97.5, by as much as a few rounds tell less than many (Hesterberg, 2015: the
+expanded percentile interval). The control is the same sum over boots of one kernel, which do not differ.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from rich.text import Text
 from harness.perf.model import Figure, FigureChange, Performance
 from harness.report import safe
 from harness.report.benches import short_name
-from harness.report.numbers import reading
+from harness.report.numbers import certainty, reading
 from harness.report.steps import steps_table
 from harness.report.tables import lines_of, tables_of
 from harness.report.where import where_table
@@ -37,7 +37,7 @@ def performance_table(performance: Performance, *, every: bool = False) -> Rende
     parts += _unknown(unknown)
     for more in (where_table(performance, every=every), steps_table(performance)):
         parts += [Text(), more] if more else []
-    for table in tables_of(performance):
+    for table in tables_of(performance, every=every):
         parts += [Text(), *map(safe.text, lines_of(table))]
     return Group(*parts)
 
@@ -88,5 +88,5 @@ def _cells(figure: Figure) -> Iterator[Text]:
     style = _STYLES.get(figure.change, "")
     yield Text(f"{round(figure.delta, 1):+.6g}" if round(figure.delta, 1) else "0", style)
     yield Text(f"{figure.share:+.1%}", style)
-    between = f" ({figure.interval[0]:+.3g} to {figure.interval[1]:+.3g})" if figure.interval else ""
-    yield Text(reading(figure.noise) + between)
+    between = certainty(figure)
+    yield Text(reading(figure.noise) + (f" ({between})" if between else ""))

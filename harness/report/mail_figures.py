@@ -10,7 +10,7 @@ from harness.perf.model import Attribution, Figure, FigureChange, Performance
 from harness.report import safe
 from harness.report.benches import short_name
 from harness.report.mail_lines import WIDTH, guarded, item, prose
-from harness.report.numbers import reading
+from harness.report.numbers import certainty, reading
 from harness.report.steps import step_lines
 from harness.report.tables import TextTable, change_table
 from harness.report.where import SMALL
@@ -49,7 +49,7 @@ def _deltas(performance: Performance) -> list[str]:
             *(_row(f"    {label}", [cell.replace("/", " / ") for cell in row]) for label, row in cells),
         ]
     notes = [line for note in table.notes for line in prose(note, "  ", "      ")]
-    return [*prose(table.title, "  "), *lines, *notes]
+    return [*prose(table.caption, "  "), *lines, *notes]
 
 
 def _by_device(table: TextTable) -> Iterator[tuple[str, list[tuple[str, Sequence[str]]]]]:
@@ -77,8 +77,8 @@ def _changed(figures: Sequence[Figure]) -> list[str]:
 def _numbers(figure: Figure) -> str:
     """`115 -> 158  +43 +37.4%`, each under the other."""
     sides = f"{reading(figure.base)} -> {reading(figure.patched)}"
-    between = f" ({figure.interval[0]:+.3g} to {figure.interval[1]:+.3g})" if figure.interval else ""
-    return f"{sides:>16} {round(figure.delta, 1):>+8.6g} {figure.share:>+7.1%}{between}"
+    between = certainty(figure)
+    return f"{sides:>16} {round(figure.delta, 1):>+8.6g} {figure.share:>+7.1%}" + (f" ({between})" if between else "")
 
 
 def _where(performance: Performance) -> list[str]:

@@ -21,7 +21,7 @@ from harness.report.cases import shown_attempts
 from harness.report.decode import Places
 from harness.report.located import brief_lines
 from harness.report.logs import LineKind, detail_lines
-from harness.report.numbers import reading
+from harness.report.numbers import certainty, reading
 from harness.report.steps import step_lines
 from harness.report.tables import lines_of, tables_of
 from harness.results import TestResult
@@ -191,6 +191,7 @@ def _performance(performance: Performance) -> str:
 
 def _figure(figure: Figure) -> tuple[str, ...]:
     base, patched, noise = (reading(value) for value in (figure.base, figure.patched, figure.noise))
+    noise += f" ({certainty(figure)})" if figure.interval else ""
     change = f"{round(figure.delta, 1):+.6g}"
     return _cell(short_name(figure.bench)), base, patched, change, f"{figure.share:+.1%}", noise, _text(figure.unit)
 
@@ -208,7 +209,7 @@ def _functions(attribution: Attribution) -> str:
 
 def _letters(performance: Performance) -> str:
     """The tables of cover letters, as they stand in a mail."""
-    tables = [line for table in tables_of(performance) for line in (*lines_of(table), "")]
+    tables = [line for table in tables_of(performance, every=False) for line in (*lines_of(table), "")]
     return _fold("As cover letters have it", _block("\n".join(tables), most=100)) if tables else ""
 
 

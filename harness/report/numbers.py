@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["clock", "difference", "reading"]
+from harness.perf.model import Figure
+
+__all__ = ["certainty", "clock", "difference", "reading"]
 
 
 def reading(value: float | None) -> str:
@@ -13,6 +15,15 @@ def reading(value: float | None) -> str:
 def difference(value: float) -> str:
     """With a sign and one decimal, which is more than a count of packets divided by a batch's length can tell."""
     return f"{round(value, 1):+.6g}"
+
+
+def certainty(figure: Figure) -> str:
+    """`-0.2 to +0.3, seen from 0.7`: where the difference lies, and the smallest that could have been seen; "" of exact
+    instruments."""
+    if figure.interval is None:
+        return ""
+    low, high = figure.interval
+    return f"{low:+.3g} to {high:+.3g}, seen from {figure.seen:.3g}"
 
 
 def clock(seconds: int) -> str:

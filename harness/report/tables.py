@@ -6,13 +6,14 @@ packets a second. A difference that is not above the noise is shown as none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
-from harness.perf.letters import ACTIONS, BASELINES, XDPSOCK, devices_of
+from harness.perf.letters import ACTIONS, BASELINES, VERIFIER, XDPSOCK, devices_of
 from harness.perf.model import Figure, Performance
 
-__all__ = ["TextTable", "change_table", "jobs_table", "lines_of", "sizes_table", "tables_of"]
+__all__ = ["TextTable", "change_table", "jobs_table", "lines_of", "sizes_table", "tables_of", "verifier_table"]
 
 _SIZES = (64, 512, 1024, 1500)
 _MODES = (("XDP_SKB", "skb"), ("XDP_DRV", "drv"), ("XDP_DRV_ZC", "zc"))
@@ -23,21 +24,34 @@ _EQUAL = 1e-9
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table as it stands in a mail. rows: the first cell of each is its name. notes: why cells are NA, numbered."""
+    """A table as it stands in a mail. rows: the first cell of each is its name. notes: why cells are NA, numbered.
+
+    by: the instrument, and what of its figures is noise.
+    """
 
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    by: str = ""
+
+    @property
+    def caption(self) -> str:
+        """What stands above it, in one line."""
+        return f"{self.title} ({self.by})" if self.by else self.title
 
 
-def tables_of(performance: Performance) -> tuple[TextTable, ...]:
-    """The three tables, of every device of which there is a figure; none where there is no such figure."""
+def tables_of(performance: Performance, *, every: bool = True) -> tuple[TextTable, ...]:
+    """The three tables, of every device of which there is a figure, and the verifier's; those that have a figure.
+
+    every: false leaves out what the verifier does as before.
+    """
     devices = devices_of(performance)
     steps = [*_after_patches(performance), ("base -> patched", performance)]
     tables = [change_table(steps)] if devices else []
     tables += [sizes_table(performance, device) for device in devices]
     tables += [jobs_table(performance, device) for device in devices]
+    tables += [verifier_table(performance, every=every)]
     return tuple(table for table in tables if table.rows)
 
 
@@ -59,6 +73,7 @@ def change_table(steps: Sequence[tuple[str, Performance]]) -> TextTable:
     """(a) percent/insns of `xdpsock -r`, XDP_DROP and XDP_TX. steps: what was done, and what it cost, by step."""
     notes: list[str] = []
     rows = []
+    told: list[Figure] = []
     for device in dict.fromkeys(name for _, performance in steps for name in devices_of(performance)):
         for label, performance in steps:
             figures = _Figures(performance)
@@ -66,11 +81,13 @@ def change_table(steps: Sequence[tuple[str, Performance]]) -> TextTable:
             names = [XDPSOCK.format("rxdrop", device, mode, 64)]
             names += [ACTIONS.format(name, device) for _, name in BASELINES]
             if any(figures.known(name) for name in names):
-                told = "zero-copy" if mode == "zc" else "copy"
+                copies = "zero-copy" if mode == "zc" else "copy"
                 row = [figures.change(name, notes) for name in names]
-                rows.append((f"{device} ({told}), {label}:", *row))
-    unit = "percent of packets / insns per packet, frames of 64 bytes, native XDP"
-    return TextTable(unit, ("", "xdpsock -r", "XDP_DROP", "XDP_TX"), tuple(rows), tuple(notes))
+                rows.append((f"{device} ({copies}), {label}:", *row))
+                told += figures.those(names)
+    title = f"percent of packets / {_unit(told)}, frames of 64 bytes, native XDP"
+    by = _by(steps[-1][1], told) if steps else ""
+    return TextTable(title, ("", "xdpsock -r", "XDP_DROP", "XDP_TX"), tuple(rows), tuple(notes), by)
 
 
 def sizes_table(performance: Performance, device: str) -> TextTable:
@@ -85,8 +102,9 @@ def sizes_table(performance: Performance, device: str) -> TextTable:
             ("patched", *(figures.side(name, "patched", notes) for name in names)),
             ("percent", *(figures.percent(name, notes) for name in names)),
         )
-    title = f"xdpsock -i {device} -t -S -s SIZE, insns per packet"
-    return TextTable(title, ("size", *map(str, _SIZES)), rows, tuple(notes))
+    told = figures.those(names)
+    title = f"xdpsock -i {device} -t -S -s SIZE, {_unit(told)}"
+    return TextTable(title, ("size", *map(str, _SIZES)), rows, tuple(notes), _by(performance, told))
 
 
 def jobs_table(performance: Performance, device: str) -> TextTable:
@@ -99,14 +117,39 @@ def jobs_table(performance: Performance, device: str) -> TextTable:
         rows += [(title, figures.both(ACTIONS.format(name, device), notes)) for title, name in BASELINES]
         rows += [("Benchmark", *(title for title, _ in _MODES))]
         rows += [(title, *(figures.both(name, notes) for name in of_job)) for title, of_job in names.items()]
-    return TextTable(f"{device}, insns per packet, frames of 64 bytes", (), tuple(rows), tuple(notes))
+    told = figures.those([*(ACTIONS.format(name, device) for _, name in BASELINES), *chain(*names.values())])
+    title = f"{device}, {_unit(told)}, frames of 64 bytes"
+    return TextTable(title, (), tuple(rows), tuple(notes), _by(performance, told))
+
+
+def verifier_table(performance: Performance, *, every: bool = True) -> TextTable:
+    """What the verifier walks through and keeps for every BPF object, as veristat compares it: base, patched, percent.
+
+    every: false for the objects that differ alone.
+    """
+    notes: list[str] = []
+    figures = _Figures(performance)
+    found = [match for figure in performance.figures if (match := VERIFIER.fullmatch(figure.bench))]
+    objects = dict.fromkeys((match["suite"], match["object"]) for match in found)
+    rows = []
+    for suite, name in objects:
+        names = [f"{suite}/bench_verifier.py::bench_verified_{what}[object={name}]" for what in ("insns", "states")]
+        if every or any(figures.differs(each) for each in names):
+            rows.append((f"{suite}/{name}", *(cell for each in names for cell in figures.compared(each, notes))))
+    head = ("object", "insns: base", "patched", "", "states: base", "patched", "")
+    if len(rows) < len(objects) and rows:
+        rest = len(objects) - len(rows)
+        notes.append(f"{rest} other {'object' if rest == 1 else 'objects'} as before")
+    title = "instructions and states of the verifier, base and patched"
+    return TextTable(title, head, tuple(rows), tuple(notes), "counted by the kernel, exact")
 
 
 def lines_of(table: TextTable) -> tuple[str, ...]:
     """Its lines: columns to the right of each other, the first to the left."""
     every = [row for row in (table.head, *table.rows) if row]
     widths = [max(len(row[at]) for row in every if at < len(row)) for at in range(max(map(len, every)))]
-    return (table.title, *(f"  {_aligned(row, widths)}" for row in every), *(f"  {note}" for note in table.notes))
+    by = (f"({table.by})",) if table.by else ()
+    return (table.title, *by, *(f"  {_aligned(row, widths)}" for row in every), *(f"  {note}" for note in table.notes))
 
 
 def _aligned(row: tuple[str, ...], widths: Sequence[int]) -> str:
@@ -124,6 +167,10 @@ class _Figures:
         """Whether both kernels have it."""
         found = self._by_name.get(name)
         return found is not None and found.base is not None and found.patched is not None and not found.why
+
+    def those(self, names: Iterable[str]) -> list[Figure]:
+        """Those that both kernels have."""
+        return [self._by_name[name] for name in names if self.known(name)]
 
     def change(self, name: str, notes: list[str]) -> str:
         """`-2.0%/+31`."""
@@ -151,6 +198,18 @@ class _Figures:
         assert figure.patched is not None
         return f"{_number(figure.base)} -> {_number(figure.patched)}" if _changed(figure) else _number(figure.base)
 
+    def differs(self, name: str) -> bool:
+        """Whether it is another one on patched, or cannot be told."""
+        return not self.known(name) or _changed(self._by_name[name])
+
+    def compared(self, name: str, notes: list[str]) -> tuple[str, str, str]:
+        """`120`, `138` and `+15.0%`."""
+        if self.known(name):
+            percent = f"{self._by_name[name].share:+.1%}" if self.differs(name) else "0%"
+        else:
+            percent = self._missing(name, notes)
+        return self.side(name, "base", notes), self.side(name, "patched", notes), percent
+
     def _missing(self, name: str, notes: list[str]) -> str:
         found = self._by_name.get(name)
         why = found.why if found else "not measured"
@@ -159,6 +218,20 @@ class _Figures:
             notes.append(f"[{len(notes) + 1}] {why}")
             known.append(why)
         return f"NA [{known.index(why) + 1}]"
+
+
+def _unit(figures: Sequence[Figure]) -> str:
+    """`insns per packet`, or of what else the figures are."""
+    return " and ".join(dict.fromkeys(figure.unit.replace("/", " per ") for figure in figures)) or "nothing"
+
+
+def _by(performance: Performance, figures: Sequence[Figure]) -> str:
+    """`icount, noise at most 1.4`: what read the figures, and how much of them is no difference."""
+    if not figures:
+        return ""
+    noise = f"{performance.instrument}, noise at most {max(figure.noise for figure in figures):.3g}"
+    varies = any(figure.interval for figure in figures)
+    return f"{noise}, seen from {max(figure.seen for figure in figures):.3g}" if varies else noise
 
 
 def _changed(figure: Figure) -> bool:
