@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from xml.etree import ElementTree as ET
@@ -36,8 +37,9 @@ def tried(base: list[Outcome], patched: list[Outcome], *, other: bool = True) ->
 
 
 def counted(result: RunResult) -> Counter[str]:
-    root = ET.fromstring(junit_xml(result))
-    return Counter({name: int(root.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")})
+    suites = ET.fromstring(junit_xml(result)).findall("testsuite")
+    names = ("tests", "failures", "errors", "skipped")
+    return Counter({name: sum(int(suite.get(name, "")) for suite in suites) for name in names})
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -115,6 +117,43 @@ def test_counts_of_a_suite_are_those_of_its_cases():
         assert int(suite.get("tests", "")) == len(cases)
         for count, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
             assert int(suite.get(count, "")) == sum(case.find(tag) is not None for case in cases)
+
+
+def test_the_whole_has_the_sums_of_its_suites():
+    root = ET.fromstring(junit_xml(whole()))
+    for name in ("tests", "failures", "errors"):
+        assert int(root.get(name, "")) == counted(whole())[name]
+
+
+SHAPE = {
+    "testsuites": ({"name", "time", "tests", "failures", "errors"}, {"testsuite"}),
+    "testsuite": (
+        {"name", "tests", "failures", "errors", "skipped", "time", "timestamp"},
+        {"properties", "testcase"},
+    ),
+    "properties": (set(), {"property"}),
+    "property": ({"name", "value"}, set()),
+    "testcase": ({"name", "classname", "time"}, {"failure", "error", "skipped", "system-out"}),
+    "failure": ({"message", "type"}, set()),
+    "error": ({"message", "type"}, set()),
+    "skipped": ({"message", "type"}, set()),
+    "system-out": (set(), set()),
+}
+"""What Jenkins's schema allows and this uses: attributes, which are all there, and elements within."""
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_elements_and_attributes_are_those_of_the_schema_that_servers_check_by(name):
+    root = ET.fromstring(junit_xml(EVERY[name]()))
+    assert root.tag == "testsuites"
+    for element in root.iter():
+        attributes, within = SHAPE[element.tag]
+        assert set(element.attrib) == attributes
+        assert {child.tag for child in element} <= within
+        if element.tag == "testsuite":
+            assert element[0].tag == "properties"
+        if "time" in attributes:
+            assert re.fullmatch(r"\d+\.\d{3}", element.get("time", ""))
 
 
 def test_two_names_that_look_alike_are_told_apart():
