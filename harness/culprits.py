@@ -41,7 +41,7 @@ class Along:
         if self.asked.per_patch:
             wanted |= letter_benches(performance)
         figures = tuple(figure for figure in performance.figures if figure.bench in wanted and not figure.why)
-        only = tuple(figure.bench for figure in figures)
+        only = _with_neighbours(figures, performance)
         known = measured_steps(figures, self._count, lambda count: self._cost(count, only), every=self.asked.per_patch)
         return steps_of(figures, known)
 
@@ -103,6 +103,15 @@ class Along:
     def _side(self, name: str, kernel: Kernel, tests: Sequence[str], bench: Bench) -> SideResults:
         only = replace(bench, only=tuple(tests), keyword="", label=name)
         return run_passes(only, {name: kernel.image}, self.run, self.observer)[name]
+
+
+def _with_neighbours(figures: Sequence[Figure], performance: Performance) -> tuple[str, ...]:
+    """Benches to measure for some figures: all of their files, in order, as on base and patched.
+
+    What ran before on a device shifts a figure by an instruction or two, which would be a step of the series.
+    """
+    files = {figure.bench.partition("::")[0] for figure in figures}
+    return tuple(figure.bench for figure in performance.figures if figure.bench.partition("::")[0] in files)
 
 
 def _broken(side: SideResults) -> dict[str, bool]:

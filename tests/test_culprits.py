@@ -10,6 +10,7 @@ from harness.compare import BrokenBy, compare
 from harness.culprits import Along
 from harness.errors import ExitCode
 from harness.passes import Bench
+from harness.perf.model import Boot, Figure, FigureChange, Performance, Reading
 from harness.plan import Invocation, Silent
 from harness.results import Outcome
 from harness.tree import Applied, AppliedPatch, Base, BaseReason
@@ -43,11 +44,14 @@ class Kernels:
     def fails(self, test, count, again):
         return count >= self.broken.get(test, 99) or (test in self.flaky and not again)
 
-    def found(self):
+    def along(self):
         base = Base("0" * 40, "tree", BaseReason.HEAD, "it is HEAD", "6.12")
         patches = tuple(AppliedPatch(n, f"change {n}", str(n), (), "clean") for n in range(1, self.count + 1))
         applied = Applied(base, patches, str(self.count), "tree", ())
-        along = Along(Invocation("", ""), None, Silent(), applied, (), self.kernel_after)
+        return Along(Invocation("", ""), None, Silent(), applied, (), self.kernel_after)
+
+    def found(self):
+        along = self.along()
         bench = Bench(None, Path(), (), 1, 2)
         patched = {test: "f" if test in self.broken else "p" for test in TESTS}
         return along.broken(compare(side("base", **dict.fromkeys(TESTS, "p")), side("patched", **patched)), bench)
@@ -85,3 +89,24 @@ def test_the_verdict_names_the_patch():
     assert said.line.startswith("REGRESSION: 1 of 1 test broke: a")
     assert "; 1 by patch 2 (x" in said.line
     assert said.line.isprintable()
+
+
+def test_a_step_is_measured_among_the_benches_that_base_was_measured_among(monkeypatch):
+    """What ran before a bench shifts it; other files have machines of their own."""
+    figures = tuple(
+        Figure(
+            bench, "insns/packet", FigureChange.WORSE if worse else FigureChange.SAME, 100.0, 110.0 if worse else 100.0
+        )
+        for bench, worse in (("d/bench_a.py::x", False), ("d/bench_a.py::y", True), ("d/bench_b.py::z", False))
+    )
+    asked = []
+
+    def measure_one(*_, role, only):
+        asked.append((role, only))
+        return (Boot(role, 1, tuple(Reading(bench, "insns/packet", (100.0,)) for bench in only)),)
+
+    monkeypatch.setattr(culprits, "measure_one", measure_one)
+    along = Kernels(monkeypatch, 2, {}).along()
+    (steps,) = along.costs(Performance("icount", "", figures))
+    assert asked == [("patch-1", ("d/bench_a.py::x", "d/bench_a.py::y"))]
+    assert (steps.bench, [(step.first, step.delta) for step in steps.steps]) == ("d/bench_a.py::y", [(2, 10.0)])

@@ -6,6 +6,7 @@ import pytest
 
 from harness.errors import MachineLost, UsageError
 from harness.native_tools import build_tool
+from harness.perf import source_lines
 from harness.perf.attribution import Kernel, attribute
 from harness.perf.blame import Blame, blame
 from harness.perf.profile import FunctionCost, Profile, plugin_api, read_profiles
@@ -232,6 +233,31 @@ def test_instructions_at_a_patch_s_lines_are_its_own():
     patched = kernel({"grown": 3}, at=(((100, 101), 1.0), ((100,), 1.0)), frames=lambda: frames)
     told = attribute("bench", base, patched, Blame(added={("a.c", 10): 2}, removed={("a.c", 12): 1}))
     assert [(share.number, share.insns) for share in told.functions[0].patches] == [(2, 2.0), (1, -1.0)]
+
+
+def test_a_function_that_the_compiler_moved_is_found_where_it_is():
+    """Its instructions run in another function on one of the kernels; DWARF has their names."""
+    inlined = {100: (("gone", ("a.h", 5)), ("grown", ("a.c", 10)))}
+    apart = kernel({"grown": 10, "gone": 9}, at=(((300, 301), 9.0),), has=lambda name: name != "elsewhere")
+    within = kernel({"grown": 19}, at=(((100,), 9.0),), frames=lambda: inlined, has=lambda name: name != "gone")
+    told = {each.name: each.why for each in attribute("bench", apart, within).functions}
+    assert told == {"grown": "", "gone": "inlined into grown (+9)"}
+    told = {each.name: each.why for each in attribute("bench", within, apart).functions}
+    assert told == {"grown": "", "gone": "no longer inlined into grown (-9)"}
+
+
+def test_each_instruction_is_looked_up_once(monkeypatch, tmp_path):
+    asked = []
+
+    def frames(vmlinux, addresses):
+        asked.append(sorted(addresses))
+        return {1: (("f", ("a.c", 1)),)}
+
+    monkeypatch.setattr(source_lines, "frames_of", frames)
+    lines = source_lines.SourceLines(tmp_path / "vmlinux")
+    assert lines.frames([1, 2])[1] == lines.frames([2, 1])[1] == (("f", ("a.c", 1)),)
+    lines.frames([2, 3])
+    assert asked == [[1, 2], [3]]  # of 2 nothing is known, and will not be
 
 
 def test_a_profile_that_failed_attributes_nothing():

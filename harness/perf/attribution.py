@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -11,10 +11,13 @@ from harness.perf.blame import Blame
 from harness.perf.model import Attribution, FunctionChange, PatchShare
 from harness.perf.profile import Profile
 from harness.perf.source_lines import Frame
+from harness.perf.symbols import canonical
 
 __all__ = ["Kernel", "attribute"]
 
 _EQUAL = 0.05  # insns for a packet: a tick in one batch of fifteen is less
+
+_MOVED = 0.5  # insns for a packet: fewer are no function
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,14 @@ def attribute(bench: str, base: Kernel, patched: Kernel, blamed: Blame = Blame()
             return Attribution(bench, failure=f"on {side}: {failed[0] if failed else 'no profile'}")
     changes = [_change(name, base, patched) for name in dict.fromkeys((*base.names, *patched.names))]
     differ = [change for change in changes if abs(change.delta) > change.noise + _EQUAL]
-    shared = _shares([change.name for change in differ], base, patched, blamed)
+    names = {change.name for change in differ}
+    moved = _inlined(names, base, patched)
+    shared = _shares(names, base, patched, blamed)
     functions = sorted(
-        (_with_patches(change, shared.get(change.name, {})) for change in differ),
+        (
+            _with_patches(_with_hosts(change, moved.get(change.name, {})), shared.get(change.name, {}))
+            for change in differ
+        ),
         key=lambda change: (-abs(change.delta), change.name),
     )
     delta = patched.counted - base.counted
@@ -76,6 +84,15 @@ def _change(name: str, base: Kernel, patched: Kernel) -> FunctionChange:
     )
 
 
+def _with_hosts(change: FunctionChange, hosts: Mapping[str, float]) -> FunctionChange:
+    """A function that the compiler put into others on one kernel alone. hosts: instructions of it in each that came."""
+    into = {host: insns for host, insns in hosts.items() if insns * change.delta < 0 and abs(insns) >= _MOVED}
+    if not into:
+        return change
+    told = ", ".join(f"{host} ({into[host]:+.3g})" for host in sorted(into, key=lambda host: (-abs(into[host]), host)))
+    return replace(change, why=f"{'inlined into' if change.delta < 0 else 'no longer inlined into'} {told}")
+
+
 def _with_patches(change: FunctionChange, shares: Mapping[int, float]) -> FunctionChange:
     told = sorted(
         (PatchShare(number, insns) for number, insns in shares.items()),
@@ -84,7 +101,19 @@ def _with_patches(change: FunctionChange, shares: Mapping[int, float]) -> Functi
     return replace(change, patches=tuple(told))
 
 
-def _shares(names: Sequence[str], base: Kernel, patched: Kernel, blamed: Blame) -> dict[str, dict[int, float]]:
+def _inlined(names: set[str], base: Kernel, patched: Kernel) -> dict[str, dict[str, float]]:
+    """By function, and by the function it was inlined into: its instructions there on patched, less those on base."""
+    found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for kernel, sign in ((patched, 1.0), (base, -1.0)):
+        executed = _executed(kernel, names)
+        frames = kernel.frames(executed)
+        for address, (host, insns) in executed.items():
+            for name in {canonical(name) for name, _ in frames.get(address, ())} & names - {host}:
+                found[name][host] += sign * insns
+    return found
+
+
+def _shares(names: set[str], base: Kernel, patched: Kernel, blamed: Blame) -> dict[str, dict[int, float]]:
     """By function and patch: instructions at lines that it added, less those at lines that it took away.
 
     A patch that touches a function's lines is named even if they come to nothing: it may have moved the others.
@@ -93,7 +122,7 @@ def _shares(names: Sequence[str], base: Kernel, patched: Kernel, blamed: Blame) 
     for kernel, lines, sign in ((patched, blamed.added, 1.0), (base, blamed.removed, -1.0)):
         if not lines:
             continue
-        executed = _executed(kernel, set(names))
+        executed = _executed(kernel, names)
         frames = kernel.frames(executed)
         for address, (name, insns) in executed.items():
             number = next((lines[line] for _, line in frames.get(address, ()) if line in lines), None)

@@ -150,7 +150,9 @@ class FunctionChange:
     """One function that costs more or less. base, patched: insns for a packet, 0 where it does not run.
 
     lines: difference in data cache lines first touched. calls: entries for a packet, on base and patched.
-    why: `inlined or gone` where only base's kernel has such a function, `new` where only patched has it, else "".
+    why: `inlined into NAME (+9)` where patched runs so many of its instructions in another function and base does not,
+    `no longer inlined into NAME (-9)` the other way about; `inlined or gone` where only base's kernel has such a
+    function, `new` where only patched has it; else "".
     noise: by how much boots of one kernel differ, in insns. patches: whose lines the difference is of, largest first.
     """
 

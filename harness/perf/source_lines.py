@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from harness.command import Command, CommandFailed, Jail, run
 from harness.perf.blame import Line
 
-__all__ = ["Frame", "frames_of"]
+__all__ = ["Frame", "SourceLines", "frames_of"]
 
 Frame = tuple[str, Line]
 """A function, inlined or not, and a line in it."""
@@ -36,6 +36,21 @@ def frames_of(vmlinux: Path, addresses: Iterable[int]) -> dict[int, tuple[Frame,
     except CommandFailed:
         return {}
     return dict(_parsed(said.splitlines()))
+
+
+class SourceLines:
+    """The frames of one kernel's instructions, each looked up once: the benches of a kernel run much the same ones."""
+
+    def __init__(self, vmlinux: Path) -> None:
+        self._vmlinux = vmlinux
+        self._known: dict[int, tuple[Frame, ...]] = {}
+
+    def frames(self, addresses: Iterable[int]) -> Mapping[int, tuple[Frame, ...]]:
+        """As frames_of(), of these addresses and maybe others."""
+        wanted = set(addresses) - self._known.keys()
+        if wanted:
+            self._known |= dict.fromkeys(wanted, ()) | frames_of(self._vmlinux, wanted)
+        return self._known
 
 
 def _parsed(said: list[str]) -> Iterator[tuple[int, tuple[Frame, ...]]]:

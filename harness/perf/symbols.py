@@ -56,9 +56,9 @@ class Symbols:
         return canonical(self._names[bisect_right(self._starts, address) - 1])
 
     def is_start(self, address: int) -> bool:
-        """Whether a function begins there."""
+        """Whether a function begins there; its cold part, which it jumps to, is no function."""
         index = bisect_right(self._starts, address) - 1
-        return index >= 0 and self._starts[index] == address
+        return index >= 0 and self._starts[index] == address and ".cold" not in self._names[index]
 
     def address(self, name: str) -> int | None:
         """Where a function of exactly this name begins."""

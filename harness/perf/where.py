@@ -16,7 +16,7 @@ from harness.perf.blame import Blame
 from harness.perf.boots import Measured, at_once, run_boots, session_of
 from harness.perf.model import QUICK, Attribution, FigureChange, Performance
 from harness.perf.profile import Profile, profiling, read_profiles
-from harness.perf.source_lines import frames_of
+from harness.perf.source_lines import SourceLines
 from harness.perf.symbols import JIT, Symbols, find_system_map
 from harness.plan import Observer
 from harness.store import RunFolder, inputs_digest
@@ -29,17 +29,17 @@ _QUICK_SEEDS = (1,)  # and nobody knows it
 
 @dataclass(frozen=True)
 class _Side:
-    """A kernel under the plugin: its symbols, and the profiles of each boot."""
+    """A kernel under the plugin: its symbols, its lines, and the profiles of each boot."""
 
     image: Path
     symbols: Symbols
+    lines: SourceLines
     boots: tuple[tuple[Profile, ...], ...] = ()
 
     def kernel(self, bench: str) -> Kernel:
         """As attribution wants it, for one bench."""
         profiles = tuple(profile for boot in self.boots for profile in boot if profile.bench == bench)
-        vmlinux = self.symbols.path.parent / "vmlinux"
-        return Kernel(profiles, self._has, partial(frames_of, vmlinux), self.symbols.name)
+        return Kernel(profiles, self._has, self.lines.frames, self.symbols.name)
 
     def _has(self, name: str) -> bool:
         return name == JIT or name in self.symbols.functions
@@ -66,7 +66,7 @@ def where_it_went(
     missing = [images[side] for side, path in maps.items() if path is None]
     if missing:
         return replace(performance, nowhere=f"no System.map beside {missing[0]}")
-    sides = {side: _Side(images[side], Symbols(path)) for side, path in maps.items() if path is not None}
+    sides = {side: _side(images[side], path) for side, path in maps.items() if path is not None}
     inputs = inputs_digest("where", sorted(images.items()), changed, bench.suites)
     try:
         told = run.once(
@@ -76,6 +76,10 @@ def where_it_went(
         # The figures stand without it.
         return replace(performance, nowhere=error.summary)
     return replace(performance, attributions=tuple(told), profiled=len(_seeds(bench)))
+
+
+def _side(image: Path, system_map: Path) -> _Side:
+    return _Side(image, Symbols(system_map), SourceLines(system_map.parent / "vmlinux"))
 
 
 def _attributed(
