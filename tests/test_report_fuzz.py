@@ -81,7 +81,7 @@ def words(text: str) -> set[str]:
 HTML_TAGS = words("""
     html head meta link title style script body header nav main footer section h1 h2 h3 p a ul li dl dt dd table caption
     thead tbody tr th td code pre figure figcaption details summary span strong em i cite form label input output
-    fieldset legend button div svg line text polyline circle rect
+    fieldset legend button div svg line text polyline circle rect wbr
 """)
 HTML_ATTRIBUTES = words("""
     lang charset http-equiv content name rel href class id aria-label aria-labelledby tabindex role scope open hidden

@@ -94,6 +94,13 @@ def test_all_can_find_their_way(name):
     for each in tree.iter("pre"):
         assert each.get("tabindex") == "0", "what scrolls can be reached with the keyboard"
         assert each.get("aria-label")
+    for each in tree.iter("div"):
+        if each.get("class") == "scroll":
+            assert each.get("tabindex") == "0"
+            assert each.get("aria-label")
+    assert all(any(cell.tag == "th" for cell in row) for row in tree.iter("tr")), (
+        "every row is named by one of its cells"
+    )
     levels = [int(each.tag[1]) for each in tree.iter() if re.fullmatch(r"h[1-6]", str(each.tag))]
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
@@ -112,6 +119,11 @@ def test_text_has_the_contrast_of_aa(scheme):
     pairs += [("link", "bad-page"), ("page", "base"), ("page", "patched"), ("page", "odd"), ("page", "boot")]
     too_low = {pair: round(contrast(colours[pair[0]], colours[pair[1]]), 2) for pair in pairs}
     assert {pair: ratio for pair, ratio in too_low.items() if ratio < 4.5} == {}
+
+
+def test_a_dark_window_is_printed_in_the_colours_of_paper():
+    assert "@media screen and (prefers-color-scheme: dark)" in STYLE
+    assert STYLE.count("prefers-color-scheme") == 1
 
 
 def contrast(one: str, other: str) -> float:
@@ -164,6 +176,33 @@ def test_logs_of_many_failures_do_not_make_the_page_too_large_and_the_rest_is_sa
     assert len(page.encode()) < 2_000_000
     assert "... 700 lines are left out here ..." in page
     assert "results/patched-1/boots/000/console.log" in page
+
+
+def test_what_attempts_said_alike_but_for_times_and_addresses_is_shown_once():
+    result = big(1)
+    assert result.patched is not None
+    said = "[   10.{0}] veth0 at 0x{0}: XDP request 2 queues but max is 1\n"
+    attempts = tuple(
+        replace(each, attempt=number, log=said.format(number), details="no")
+        for number in (111, 222, 333)
+        for each in result.patched.results
+    )
+    patched = replace(result.patched, results=attempts)
+    page = html_page(replace(result, patched=patched, comparison=compare(result.base, patched)))
+    assert page.count("XDP request 2 queues") == 1
+    assert page.count("<figcaption>") == 1, "and what only repeats the reason is not shown at all"
+
+
+def test_the_reason_of_a_test_that_broke_is_in_its_row_where_the_search_finds_it():
+    results = next(each for each in parsed(html_page(big(20))).iter("section") if each.get("id") == "results")
+    row = next(row for row in results.iter("tr") if row.get("class") == "regression")
+    assert text_of(row.find("th")) == "test_0[case=0] no"
+
+
+def test_names_break_before_their_parameters_and_stay_whole_when_copied():
+    page = html_page(big(2))
+    assert "test_1<wbr>[case=1]" in page
+    assert "test_1[case=1]" in text_of(parsed(page))
 
 
 def test_splats_stand_out_and_their_frames_have_a_place_in_the_source():

@@ -19,7 +19,8 @@ __all__ = ["ChangeGroup", "LogView", "TestView", "changes_of", "every_block", "k
 _UNREMARKABLE = (Change.SAME, Change.NOT_COMPARED)
 _OPEN = 3  # of the tests that the verdict is about, unfolded
 _RESULT = "result.json"
-_ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")  # no two attempts have the same
+# No two attempts have the same: addresses, and the kernel's times.
+_VARYING = re.compile(r"\b0x[0-9a-f]+\b|^(?:<\d+>)?\[ *\d+\.\d+\]", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def changes_of(result: RunResult, budget: Budget) -> tuple[ChangeGroup, ...]:
         for test in _blamed_first(comparison, change):
             number += 1
             told = tuple(of_side.get(test.test, ()) for of_side in attempts)
-            blocks = tuple(_blocks(told[0], told[1], budget))
+            blocks = tuple(_blocks(test, told[0], told[1], budget))
             opened = number <= _OPEN and (test.blamed or change is Change.FAILING)
             culprit = culprits.get(test.test, "")
             said = (*_facts(test, told[0]), *(flake_words(flake) for flake in flakes if flake.test == test.test))
@@ -132,23 +133,27 @@ def _facts(test: TestChange, patched: Sequence[tuple[str, TestResult]]) -> Itera
 
 
 def _blocks(
-    patched: Sequence[tuple[str, TestResult]], base: Sequence[tuple[str, TestResult]], budget: Budget
+    test: TestChange,
+    patched: Sequence[tuple[str, TestResult]],
+    base: Sequence[tuple[str, TestResult]],
+    budget: Budget,
 ) -> Iterator[Block]:
     """What each attempt said that is worth telling, each text once: those on patched, then those on base."""
-    seen: set[tuple[str, str]] = set()
+    seen = {test.reason.strip()}
     for side, attempt in (*patched, *base):
         if attempt.outcome.good and not attempt.splats:
             continue
-        texts = [(title, _ADDRESS.sub("", text)) for title, text, _ in _texts(attempt)]
-        if seen.issuperset(texts):
-            continue
-        seen.update(texts)
-        yield from _said(side, attempt, budget)
+        yield from _said(side, attempt, budget, seen)
 
 
-def _said(side: str, attempt: TestResult, budget: Budget) -> Iterator[Block]:
-    """What one attempt said, with the side's name."""
-    for title, _, lines in _texts(attempt):
+def _said(side: str, attempt: TestResult, budget: Budget, seen: set[str] | None = None) -> Iterator[Block]:
+    """What one attempt said, with the side's name. seen: what was told before, which is not told again."""
+    for title, text, lines in _texts(attempt):
+        if seen is not None:
+            plain = _VARYING.sub("", text).strip()
+            if plain in seen:
+                continue
+            seen.add(plain)
         name = f"{title}, {side}, attempt {attempt.attempt}" + (f", guest {attempt.boot}" if attempt.boot else "")
         if block := budget.block(name, lines, side, _whole(side, attempt, title)):
             yield block

@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness.errors import ExitCode
 from harness.perf.model import FigureChange, Performance
@@ -104,6 +104,11 @@ def _shown(value: object) -> object:
     return safe.line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+def _breakable(name: str) -> Markup:
+    """A test's name with places to break it at: before its parameters, and between them."""
+    return escape(safe.line(name)).replace("[", Markup("<wbr>[")).replace(",", Markup(",<wbr>"))
+
+
 def _commands(text: str) -> list[str]:
     """Commands of a shell, a line each, as lines that a page has room for."""
     return [line for each in text.split("\n") for line in broken_line(each, _COMMAND, "")]
@@ -124,6 +129,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     environment.globals |= {
         "facts": facts,
         "outcome": facts.outcome_words,

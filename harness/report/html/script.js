@@ -14,6 +14,12 @@
   addEventListener("hashchange", follow);
   follow();
 
+  // What is seen whole needs no stop of the Tab key.
+  const fitting = new ResizeObserver((entries) => {
+    for (const { target: at } of entries) at.tabIndex = at.scrollWidth > at.clientWidth || at.scrollHeight > at.clientHeight ? 0 : -1;
+  });
+  for (const each of document.querySelectorAll("pre[tabindex], .scroll")) fitting.observe(each);
+
   for (const pre of document.querySelectorAll("pre.copy")) {
     if (!navigator.clipboard) break;
     const button = document.createElement("button");
