@@ -172,6 +172,24 @@ def test_the_timeline_has_the_stages_the_builds_the_guests_and_what_went_wrong(r
     }
 
 
+def test_a_stage_that_was_begun_and_not_done_goes_on_to_the_end(run):
+    with (run.path / "events.log").open("a") as log:
+        log.write("2026-01-02T03:06:05+00:00 tests-2: begins\n")
+    (found,) = [span for span in read_timeline(run.path, regression()).spans if span.kind is SpanKind.STOPPED]
+    assert (found.what, found.begin, found.end) == ("tests-2, not done", 120.0, 306.0)
+
+
+def test_sessions_stand_in_the_order_in_which_they_began(run):
+    began = 1767323060.0
+    for name, when in (("base-2", 100), ("base-1", -10), ("patched-9", 50)):
+        session = run.path / "results" / name
+        session.mkdir()
+        event = {"event": "finished", "time": began + when, "test": "a", "outcome": "passed", "seconds": 2.0}
+        (session / "journal.jsonl").write_text(f"{json.dumps(event)}\n")
+    lanes = dict.fromkeys(span.lane for span in read_timeline(run.path, regression()).spans)
+    assert [*lanes][-4:] == ["base-1", "patched-1", "patched-9", "base-2"]
+
+
 def test_a_folder_that_tells_nothing_has_no_timeline(tmp_path):
     assert read_timeline(tmp_path, regression()).spans == ()
     assert read_timeline(tmp_path, replace(regression(), started="some day")) == Timeline()

@@ -23,6 +23,7 @@ _GOOD = ("passed", "skipped", "xfailed")
 
 class SpanKind(StrEnum):
     STAGE = "stage"
+    STOPPED = "stopped"  # a stage that was begun last, and not ended
     BUILD = "build"
     BOOT = "boot"  # until the guest's worker is up
     TESTS = "tests"
@@ -53,7 +54,7 @@ def read_timeline(folder: Path, result: RunResult) -> Timeline:
     began, ended = _time(result.started), _time(result.finished)
     if began is None or ended is None:
         return Timeline()
-    spans = [*_stages(folder), *_builds(folder, result), *_sessions(folder)]
+    spans = [*_stages(folder, ended), *_builds(folder, result), *_sessions(folder)]
     within = (
         Span(each.lane, each.kind, each.what, max(each.begin - began, 0.0), min(each.end, ended) - began)
         for each in spans
@@ -62,8 +63,8 @@ def read_timeline(folder: Path, result: RunResult) -> Timeline:
     return Timeline(tuple(span for span in within if span.end >= span.begin), max(ended - began, 0.0))
 
 
-def _stages(folder: Path) -> Iterator[Span]:
-    """From `TIME STAGE: begins` to `TIME STAGE: done`."""
+def _stages(folder: Path, ended: float) -> Iterator[Span]:
+    """From `TIME STAGE: begins` to `TIME STAGE: done`; one that is never done is what stopped the run."""
     begun: dict[str, float] = {}
     for time, text in _events(folder / "events.log"):
         stage, _, what = text.partition(": ")
@@ -71,6 +72,8 @@ def _stages(folder: Path) -> Iterator[Span]:
             begun[stage] = time
         elif what == "done":
             yield Span("stages", SpanKind.STAGE, stage, begun.pop(stage, time), time)
+    for stage, time in begun.items():
+        yield Span("stages", SpanKind.STOPPED, f"{stage}, not done", time, ended)
 
 
 def _events(log: Path) -> Iterator[tuple[float, str]]:
@@ -95,11 +98,14 @@ def _builds(folder: Path, result: RunResult) -> Iterator[Span]:
 
 
 def _sessions(folder: Path) -> Iterator[Span]:
-    """The guests of every pass over the tests, of the measurements and of the profiles."""
+    """The guests of every pass over the tests, of the measurements and of the profiles, as they began."""
+    sessions = []
     for room in ("results", "perf", "profile"):
-        for session in sorted((folder / room).glob("*/journal.jsonl"), key=lambda path: path.stat().st_mtime):
-            lane = f"{room}/{session.parent.name}" if room != "results" else session.parent.name
-            yield from _guests(lane, session.parent)
+        for journal in sorted((folder / room).glob("*/journal.jsonl")):
+            lane = f"{room}/{journal.parent.name}" if room != "results" else journal.parent.name
+            sessions.append(list(_guests(lane, journal.parent)))
+    for spans in sorted(filter(None, sessions), key=lambda spans: min(span.begin for span in spans)):
+        yield from spans
 
 
 def _guests(lane: str, session: Path) -> Iterator[Span]:
