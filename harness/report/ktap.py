@@ -84,4 +84,5 @@ def _count(cases: Sequence[Case]) -> str:
 
 
 def _name(name: str) -> str:
-    return safe.line(name).replace("#", "\\x23").strip()
+    shown = safe.line(name).replace("#", "\\x23").strip()
+    return f"\\x2d{shown[1:]}" if shown.startswith("- ") else shown  # which readers take for what is before a name
