@@ -26,7 +26,7 @@ DPKG_HAS = dpkg-query -W -f='$${db:Status-Status} $${Package},$${Provides}\n' \
 APT_GET = $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help demo demo-report test test-fast lint bench setup packages clean
+.PHONY: help demo demo-report test test-fast lint bench bench-perf setup packages clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -62,6 +62,9 @@ lint: setup ## ruff and mypy --strict
 
 bench: setup ## what ktrial costs beside a bare make and a bare boot
 	@$(BIN)/python -m bench
+
+bench-perf: setup ## what measuring takes, and how far figures spread: docs/performance-spread.md (hours)
+	@$(BIN)/python -m bench.perf_page
 
 setup: $(INSTALLED) ## Debian's packages (root or sudo) and the virtual environment
 

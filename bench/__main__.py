@@ -14,6 +14,7 @@ NAMES = (
     "sensitivity",
     "figures_spread",
     "profile_overhead",
+    "perf_matrix",
     "memory_size",
 )
 

@@ -1,6 +1,6 @@
 """What the profile plugin costs: boots of one kernel with and without it, in pairs (wall-clock).
 
-    python -m bench.profile_overhead [--pairs 3] [-k EXPRESSION]
+    python -m bench.profile_overhead [--pairs 3] [-k EXPRESSION] [--json FILE]
 
 Both boots run the quick selection of benches under icount, one after the other. Prints each pair's ratio, their median
 and their range, and whether the plugin changed what the benches read: it must not.
@@ -9,6 +9,7 @@ and their range, and whether the plugin changed what the benches read: it must n
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -36,8 +37,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("-k", dest="keyword", default="")
+    parser.add_argument("--json", type=Path, help="write what was measured to this file as well")
     options = parser.parse_args()
     image = base_image()
+    pairs: list[tuple[float, float]] = []
     ratios: list[float] = []
     differ = 0
     with tempfile.TemporaryDirectory(prefix="profile-overhead-", dir=image.parents[2]) as folder:
@@ -45,13 +48,18 @@ def main() -> int:
         run = new_run(None, "profile-overhead")
         bench = _bench(run, options.keyword)
         for number in range(options.pairs):
-            # In turns, for the host may warm up.
-            plain, under = [_once(bench, image, run, number, with_plugin=each) for each in (False, True)]
+            # In turns (ABBA), for the host may warm up.
+            order = (False, True) if number % 2 == 0 else (True, False)
+            once = {each: _once(bench, image, run, number, with_plugin=each) for each in order}
+            plain, under = once[False], once[True]
+            pairs.append((plain[0], under[0]))
             ratios.append(under[0] / plain[0])
             differ += sum(figure != under[1].get(name) for name, figure in plain[1].items())
             print(f"plain {plain[0]:5.1f} s, with the plugin {under[0]:5.1f} s, ratio {ratios[-1]:.3f}", flush=True)
     print(f"median ratio {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}), load {os.getloadavg()[0]:.1f}")
     print(f"{differ} readings differ from those without it")
+    if options.json:
+        options.json.write_text(json.dumps({"pairs": pairs, "differ": differ}, indent=1))
     return 1 if differ else 0
 
 

@@ -1,0 +1,72 @@
+"""The page of what figures take and how far they spread: from what the benchmarks wrote, without a boot."""
+
+from dataclasses import asdict
+
+from bench.figures_spread import spreads_of
+from bench.perf_matrix import Timed, over_limits, stages_of
+from bench.perf_page import page
+from harness.perf.model import Boot, Reading
+
+EVENTS = """\
+2026-01-01T10:00:00+00:00 tests-1: begins
+2026-01-01T10:00:10+00:00 tests-1: done
+2026-01-01T10:00:10+00:00 perf-base-1-patched-1: begins
+2026-01-01T10:00:40+00:00 perf-base-1-patched-1: done
+2026-01-01T10:00:40+00:00 where: begins
+2026-01-01T10:01:25+00:00 where: done
+"""
+
+
+def boots(*values):
+    """Two for each seed."""
+    return [
+        Boot("boot", 1 + number // 2, (Reading("s/bench_f.py::bench_a[size=64]", "insns/packet", (value,) * 3),))
+        for number, value in enumerate(values)
+    ]
+
+
+def timed(selection, seconds):
+    return Timed(selection, seconds, (("perf-base-1-patched-1", 30.0), ("where", seconds - 30)), 79, 55, 6, 0.3)
+
+
+def shown(*values):
+    measured = {
+        "profile_overhead": {"pairs": [[10.0, 12.0], [10.0, 13.0], [10.0, 12.5]], "differ": 0},
+        "perf_matrix": [asdict(timed("quick", 75.0)), asdict(timed("every", 900.0))],
+        "figures_spread": {
+            "boots": len(values),
+            "trials": 1,
+            "called": 0,
+            "spreads": [asdict(each) for each in spreads_of(boots(*values))],
+        },
+    }
+    return "\n".join(page(measured, "2 processors"))
+
+
+def test_a_run_s_journal_tells_how_long_it_measured():
+    assert stages_of(EVENTS) == (("perf-base-1-patched-1", 30.0), ("where", 45.0))
+    assert stages_of("2026-01-01T10:00:00+00:00 perf-base-1-patched-1: begins\n") == ()
+
+
+def test_a_selection_that_takes_too_long_is_told():
+    assert over_limits([timed("quick", 89), timed("default", 361), timed("every", 900)]) == ["default"]
+    assert over_limits([timed("quick", 91), timed("quick", 80), timed("quick", 85)]) == []
+
+
+def test_equal_seeds_are_compared_to_the_digit():
+    (same,) = spreads_of(boots(100, 100, 102, 102))
+    assert (same.median, same.spread, same.share, same.equal, same.boots) == (101, 2, 2 / 101, True, 4)
+    (other,) = spreads_of(boots(100, 101, 102, 102))
+    assert not other.equal
+
+
+def test_the_page_has_every_figure_and_how_it_came():
+    text = shown(100, 100, 102, 102)
+    assert (
+        "1.250 times as long as one without (1.200 to 1.300, 3 pairs in turns, wall-clock); no reading differs" in text
+    )
+    assert "| quick | 79 | 55 | 6 | 30 | 45 | 75 | 90 | 0.3 |" in text
+    assert "| every | 79 | 55 | 6 | 30 | 870 | 900 | - | 0.3 |" in text
+    assert "called no changes" in text
+    assert "### s/bench_f.py, insns/packet" in text
+    assert "| `a[64]` | 101 | 2 | 1.980 | equal | 4 |" in text
