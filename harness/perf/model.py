@@ -1,7 +1,7 @@
 """Figures: what one bench came to on both kernels, and whether that is a change.
 
-Every trial measures the base kernel twice as often as the patched one. What these runs of one kernel differ by is the
-noise floor, and nothing below it is called a change.
+Every trial measures the base kernel against itself as well. What these runs of one kernel differ by is the noise floor,
+and nothing below it is called a change.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from harness.perf.model import Attribution, Figure, FigureChange, Performance
 from harness.report.benches import short_name
 from harness.report.html.plots import Curve, Dots, bars, curve_plot, dot_plot
-from harness.report.numbers import difference, reading
+from harness.report.numbers import certainty, difference, reading
 from harness.report.where import SMALL, kinds_of, remarks
 
 __all__ = [
@@ -130,7 +130,7 @@ def _row(figure: Figure) -> FigureRow:
         delta=_delta(figure),
         share="" if figure.change is FigureChange.UNKNOWN else f"{figure.share:+.1%}",
         noise=reading(figure.noise),
-        interval=f"{figure.interval[0]:+.3g} to {figure.interval[1]:+.3g}" if figure.interval else "",
+        interval=certainty(figure),
         why=figure.why,
     )
 
