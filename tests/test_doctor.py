@@ -15,6 +15,7 @@ from harness import record
 from harness.cli_doctor import doctor
 from harness.command import Jail
 from harness.doctor import Check, State, accelerator, apt, examine, host, missing_packages, programs, system
+from harness.doctor.instruments import instruments
 from harness.errors import ToolchainError
 from harness.machine import accel
 from harness.machine.accel import AcceleratorChoice
@@ -117,6 +118,32 @@ def test_a_qemu_without_tcg_is_broken(without, tmp_path):
     without("qemu-system-x86_64")
     fake_program(tmp_path / "bin", "qemu-system-x86_64", "echo kvm")
     assert programs.qemu().state is State.BROKEN
+
+
+@pytest.mark.parametrize(
+    ("kvm", "pmu", "words"),
+    [
+        (False, "cpu", "icount, profile; no cycles and no wall in guests: KVM boots none"),
+        (True, "power", "icount, profile; wall; no cycles: this machine shows no PMU"),
+        (True, "cpu_core", "icount, profile; wall and cycles"),
+        (None, "cpu", "icount, profile; wall and cycles where KVM boots a kernel"),
+    ],
+)
+def test_the_instruments_of_this_machine_are_named(without, tmp_path, kvm, pmu, words):
+    without("qemu-system-x86_64")
+    fake_program(tmp_path / "bin", "qemu-system-x86_64", "printf 'help\\n-icount [shift=N]\\n-plugin [file=]FILE\\n'")
+    (tmp_path / "devices" / pmu).mkdir(parents=True)
+    found = instruments(lambda: kvm, tmp_path / "devices")()
+    assert (found.state, found.found) == (State.OK, words)
+
+
+def test_a_qemu_without_plugins_profiles_nothing(without, tmp_path):
+    without("qemu-system-x86_64")
+    fake_program(tmp_path / "bin", "qemu-system-x86_64", "printf 'help\\n-icount [shift=N]\\n'")
+    found = instruments(None, tmp_path)()
+    assert found.state is State.OPTIONAL_MISSING
+    assert found.found.startswith("icount; ")
+    assert "plugins" in found.advice
 
 
 def test_a_sandbox_that_cannot_be_made_says_why(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.doctor import host, programs
 from harness.doctor.accelerator import kvm_boots
+from harness.doctor.instruments import instruments
 from harness.doctor.model import Check, Finding, State
 from harness.doctor.system import packages_for, this_system
 from harness.errors import KtrialError
@@ -75,6 +76,7 @@ def _machine(kvm_boots: Callable[[], bool | None] | None) -> tuple[_Look, ...]:
     cache, runs = cache_dir(), runs_dir()
     return (
         _Look("kvm", "runs guests at the processor's own speed", host.kvm(kvm_boots)),
+        _Look("instruments", "read what a series costs", instruments(kvm_boots)),
         _Look("cores", "a guest and a compiler on each", host.cores),
         _Look("memory", "for compilers and guests", host.memory),
         _Look("cache", "holds trees and builds", host.disk(cache, _CACHE_GIGABYTES, "KTRIAL_CACHE")),
