@@ -10,6 +10,7 @@ from fnmatch import translate
 from itertools import groupby
 
 from harness.history import BenchHistory, Measurement, Occurrence, TestHistory, bench_history, test_history
+from harness.memory.identity import written
 from harness.memory.write import OUTCOMES
 
 __all__ = ["Window", "by_trouble", "matching", "past_of_bench", "past_of_test", "past_of_tests"]
@@ -32,10 +33,10 @@ class Window:
         terms, values = ["1"], []
         if self.version:
             terms.append("(kernel = ? OR kernel LIKE ?)")
-            values += [self.version, f"{self.version}.%"]
+            values += [written(self.version), f"{written(self.version)}.%"]
         if self.series:
             terms.append("(change_id = ? OR instr(subject, ?))")
-            values += [self.series, self.series.casefold()]
+            values += [written(self.series), written(self.series).casefold()]
         return (
             f"SELECT id FROM runs WHERE {' AND '.join(terms)} ORDER BY started DESC LIMIT ?",
             (*values, self.last or -1),
@@ -48,6 +49,7 @@ def matching(connection: sqlite3.Connection, pattern: str) -> tuple[str, ...]:
     Brackets are no choice of letters here, as names have them.
     """
     names = [name for (name,) in connection.execute("SELECT name FROM tests ORDER BY name")]
+    pattern = written(pattern)
     if pattern in names:
         return (pattern,)
     if not any(letter in pattern for letter in "*?"):

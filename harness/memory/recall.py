@@ -50,7 +50,7 @@ def newest(connection: sqlite3.Connection) -> str:
 
 def recall(connection: sqlite3.Connection, run: str) -> RunResult:
     """A run's result, without logs and with reasons that may be cut. Raises UsageError where it is not remembered."""
-    row = connection.execute("SELECT id, whole FROM runs WHERE run = ?", (run,)).fetchone()
+    row = connection.execute("SELECT id, whole FROM runs WHERE run = ?", (written(run),)).fetchone()
     if row is None:
         raise UsageError(f"run {run} is not in the memory", hint="ktrial runs list")
     number, whole = row
@@ -65,6 +65,7 @@ def recall(connection: sqlite3.Connection, run: str) -> RunResult:
 
 def find(connection: sqlite3.Connection, reference: str) -> tuple[Remembered, ...]:
     """The runs that a reference names, the newest first: an id, its beginning or end; else a change-id or a subject."""
+    reference = written(reference)
     by_id = _select(connection, "run = ? ORDER BY started DESC", reference)
     if by_id or not reference:
         return by_id

@@ -50,7 +50,7 @@ def remember(connection: sqlite3.Connection, result: RunResult) -> None:
 
 def forget(connection: sqlite3.Connection, run: str) -> bool:
     """Take a run out, within the caller's transaction; whether it was there."""
-    return connection.execute("DELETE FROM runs WHERE run = ?", (run,)).rowcount > 0
+    return connection.execute("DELETE FROM runs WHERE run = ?", (written(run),)).rowcount > 0
 
 
 def _run(connection: sqlite3.Connection, result: RunResult, whole: bytes) -> int:
@@ -61,35 +61,36 @@ def _run(connection: sqlite3.Connection, result: RunResult, whole: bytes) -> int
         "finished": result.finished,
         "kind": str(result.verdict.kind),
         "exit_code": int(result.verdict.exit_code),
-        "line": written(result.verdict.line),
-        "title": written(series.title) if series else "",
+        "line": result.verdict.line,
+        "title": series.title if series else "",
         "subject": subject_key(series.title) if series else "",
-        "change_id": written(series.change_id) if series else "",
+        "change_id": series.change_id if series else "",
         "version": series.version if series else 0,
-        "author": written(series.author) if series else "",
+        "author": series.author if series else "",
         "base_commit": tree.base_commit if tree else "",
         "kernel": tree.version if tree else "",
         "release": release_of(tree.version) if tree else "",
         "accelerator": environment.accelerator,
         "checked": is_checked(result.config.fragments) if result.config else False,
-        "folder": written(result.paths.folder),
-        "machine": written(result.paths.machine),
+        "folder": result.paths.folder,
+        "machine": result.paths.machine,
         "whole": whole,
     }
+    row = {name: written(value) if isinstance(value, str) else value for name, value in row.items()}
     names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
     return _id(connection.execute(f"INSERT INTO runs ({names}) VALUES ({marks})", row))
 
 
 def _series(connection: sqlite3.Connection, run: int, result: RunResult) -> None:
     patches = result.series.patches if result.series else ()
-    rows = [(run, place, written(patch.subject), patch.commit) for place, patch in enumerate(patches, 1)]
+    rows = [(run, place, written(patch.subject), written(patch.commit)) for place, patch in enumerate(patches, 1)]
     connection.executemany("INSERT INTO patches VALUES (?, ?, ?, ?)", rows)
-    suites = {suite.name: suite.digest for suite in result.suites}
+    suites = {written(suite.name): written(suite.digest) for suite in result.suites}
     connection.executemany("INSERT INTO suites VALUES (?, ?, ?)", [(run, *each) for each in suites.items()])
 
 
 def _side(connection: sqlite3.Connection, run: int, result: RunResult, side: SideResults) -> None:
-    row = (run, side.side, kernel_key(result, side), side.booted, len(side.boots), side.seconds)
+    row = (run, side.side, written(kernel_key(result, side)), side.booted, len(side.boots), side.seconds)
     number = _id(
         connection.execute(
             "INSERT INTO sides (run, name, kernel, booted, boots, seconds) VALUES (?, ?, ?, ?, ?, ?)", row
@@ -110,12 +111,12 @@ def _side(connection: sqlite3.Connection, run: int, result: RunResult, side: Sid
 def _figures(connection: sqlite3.Connection, run: int, performance: Performance) -> None:
     benches = _tests(connection, (written(figure.bench) for figure in performance.figures))
     rows = {
-        benches[written(each.bench)]: (each.unit, each.base, each.patched, each.noise, str(each.change))
+        benches[written(each.bench)]: (written(each.unit), each.base, each.patched, each.noise, str(each.change))
         for each in performance.figures
     }
     connection.executemany(
         "INSERT INTO figures VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        ((run, bench, str(performance.instrument), *row) for bench, row in rows.items()),
+        ((run, bench, written(performance.instrument), *row) for bench, row in rows.items()),
     )
 
 

@@ -86,14 +86,15 @@ def _heads(console: Console, runs: Iterable[tuple[str, RunResult]]) -> None:
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
     for name, run in runs:
-        table.add_row(name, f"{run.run}, {run.started[:16].replace('T', ' ')}{_elsewhere(run)}")
+        when = run.started[:16].replace("T", " ")
+        table.add_row(name, safe.text(f"{run.run}, {when}{_elsewhere(run)}"))
         table.add_row("", safe.text(run.verdict.line, _style_of(run)))
     console.print(table)
     console.print()
 
 
 def _elsewhere(run: RunResult) -> str:
-    return f", on {safe.line(run.paths.machine)}" if run.paths.machine else ""
+    return f", on {run.paths.machine}" if run.paths.machine else ""
 
 
 def _style_of(run: RunResult) -> str:
@@ -168,7 +169,7 @@ def _costs(found: Versions, console: Console, every: bool) -> None:
     table.add_column("", no_wrap=True)
     for each in shown:
         style = _FIGURE_STYLES.get(each.change, "dim")
-        cells = (_delta(each.before, each), _delta(each.after, each), safe.line(each.unit))
+        cells = (_delta(each.before, each), _delta(each.after, each), safe.text(each.unit))
         table.add_row(safe.text(short_name(each.bench)), *cells, Text(str(each.change), style))
     console.print(table)
 

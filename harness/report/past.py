@@ -35,7 +35,8 @@ def show_test(history: TestHistory, console: Console) -> None:
     if history.durations:
         facts.add_row("seconds", _spread(history.durations))
     if history.flake:
-        facts.add_row("flaky", Text(f"{flake_words(history.flake)}, last on {_day(history.flake.last)}", "yellow"))
+        told = f"{flake_words(history.flake)}, last on {_day(history.flake.last)}"
+        facts.add_row("flaky", safe.text(told, "yellow"))
     for name, found in (("first bad", history.first_bad), ("last bad", history.last_bad)):
         if found and (name == "first bad" or found != history.first_bad):
             facts.add_row(name, _told(found))
@@ -89,7 +90,7 @@ def show_bench(history: BenchHistory, console: Console) -> None:
         sides = {"base": [each.base for each in of_unit], "patched": [each.patched for each in of_unit]}
         every = [value for values in sides.values() for value in values if value is not None]
         for side, values in sides.items():
-            facts.add_row(side, _figures(values, every, unit, console))
+            facts.add_row(side, safe.text(_figures(values, every, unit, console)))
     console.print(facts)
     console.print()
     console.print(_measurements(history.measurements[-_MEASUREMENTS:]))
@@ -117,7 +118,8 @@ def _measurements(measurements: Sequence[Measurement]) -> Table:
     for each in measurements:
         name = safe.text(_titled(each.series, each.revision))
         figures = [f"{value:.10g}" if value is not None else "-" for value in (each.base, each.patched, each.noise)]
-        table.add_row(each.run, each.version, name, *figures, f"{each.unit} ({each.instrument}) {each.change}")
+        told = f"{each.unit} ({each.instrument}) {each.change}"
+        table.add_row(safe.text(each.run), safe.text(each.version), name, *figures, safe.text(told))
     return table
 
 
@@ -131,7 +133,7 @@ def _kernels(history: TestHistory) -> Table:
         table.add_column(str(ending), justify="right")
     for each in history.by_kernel:
         counts = dict(each.endings)
-        table.add_row(each.version or "?", each.side, *(str(counts.get(ending, "")) for ending in known))
+        table.add_row(safe.text(each.version or "?"), each.side, *(str(counts.get(ending, "")) for ending in known))
     return table
 
 
