@@ -1,5 +1,7 @@
 """From readings to figures: what is a change, what is noise, and what cannot be told."""
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 from trial_values import OUTCOMES, result, side
@@ -159,6 +161,25 @@ def test_the_table_shows_what_changed_and_says_what_does_not_show():
     assert "get_buff_len[64]" not in shown
     assert "get_buff_len[64]" in text_of(measured(worse, *same), every=True)
     assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+def test_a_long_name_is_broken_before_its_parameters_and_no_line_ends_in_blanks():
+    long = "s/b.py::bench_load_bytes_at_the_start[size=linear+14page]"
+    boot = boots((100, 100), (131, 131), (100, 101), bench=long)
+    shown = text_of(measured(*figures_of(boot, POLICY))).splitlines()
+    (at,) = [number for number, line in enumerate(shown) if "load_bytes" in line]
+    assert shown[at].startswith("    load_bytes_at_the_start ")
+    assert shown[at + 1] == "      [linear+14page]"
+    assert [line for line in shown if line != line.rstrip()] == []
+    assert all(len(line) <= 80 for line in shown)
+
+
+def test_what_cannot_be_told_is_wrapped_under_itself():
+    unknown = replace(figure((1, 1), (1, 1), (1, 1)), change=FigureChange.UNKNOWN, why="words " * 40)
+    lines = [line for line in text_of(measured(unknown)).splitlines() if "words" in line or "cannot tell:" in line]
+    assert lines[0].startswith("  cannot tell: ")
+    assert all(line.startswith("    ") for line in lines[1:])
+    assert " ".join(" ".join(lines).split()).endswith("words " * 39 + "words")
 
 
 def test_a_hostile_name_stays_text():

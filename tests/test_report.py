@@ -280,3 +280,9 @@ def test_a_command_is_broken_where_a_shell_joins_it(command):
 @pytest.mark.parametrize("command", ["ktrial run 'unbalanced --test x", "a  b   c --d", ""])
 def test_what_is_no_plain_command_is_left_as_it_is(command):
     assert broken_line(command, 8) == [f"  {command}"] or not command
+
+
+def test_of_several_paths_in_a_command_each_has_its_own_line():
+    paths = [f"/cache/{letter * 40}/bzImage" for letter in "ab"]
+    lines = broken_line(f"ktrial perf {paths[0]} {paths[1]} --suite s", 60)
+    assert lines == [f"  ktrial perf {paths[0]} \\", f"      {paths[1]} \\", "      --suite s"]

@@ -32,10 +32,15 @@ def broken_line(command: str, width: int, indent: str = "  ") -> list[str]:
 
 
 def _options(words: Sequence[str]) -> list[str]:
-    """The words joined into what is to stand on one line: an option and its value, a command and its pipe."""
+    """The words joined into what is to stand on one line: an option and its value, a command and its pipe.
+
+    Of several paths each has its own.
+    """
     parts: list[list[str]] = [[]]
     for word in words:
-        if word.startswith("--") or parts[-1][-1:] == ["|"]:
+        last = parts[-1][-1:]
+        second = "/" in word and "/" in "".join(last) and not parts[-1][0].startswith("--")
+        if word.startswith("--") or last == ["|"] or second:
             parts.append([])
         parts[-1].append(word)
     return [" ".join(part) for part in parts if part]

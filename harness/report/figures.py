@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -14,8 +15,9 @@ from harness.perf.model import Figure, FigureChange, Performance
 from harness.report import safe
 from harness.report.benches import short_name
 from harness.report.numbers import certainty, reading
+from harness.report.renderables import Hanging, Name, Trimmed
 from harness.report.steps import steps_table
-from harness.report.tables import lines_of, tables_of
+from harness.report.tables import TextTable, lines_of, tables_of
 from harness.report.where import where_table
 
 __all__ = ["performance_table"]
@@ -29,7 +31,7 @@ def performance_table(performance: Performance, *, every: bool = False) -> Rende
     """The instrument, the figures that changed (or all of them), how many did not, and tables as series have them."""
     shown = performance.figures if every else performance.of(FigureChange.WORSE, FigureChange.BETTER)
     unknown = () if every else performance.of(FigureChange.UNKNOWN)
-    parts: list[RenderableType] = [Text.assemble(("performance  ", "bold"), safe.text(_head(performance)))]
+    parts: list[RenderableType] = [Hanging(Text.assemble(("performance  ", "bold"), safe.text(_head(performance))), 2)]
     if shown:
         parts += _tables(shown if every else _largest(shown))
     if len(shown) > _ROWS and not every:
@@ -38,8 +40,19 @@ def performance_table(performance: Performance, *, every: bool = False) -> Rende
     for more in (where_table(performance, every=every), steps_table(performance)):
         parts += [Text(), more] if more else []
     for table in tables_of(performance, every=every):
-        parts += [Text(), *map(safe.text, lines_of(table))]
-    return Group(*parts)
+        parts += [Text(), _Lettered(table)]
+    return Trimmed(Group(*parts))
+
+
+@dataclass(frozen=True)
+class _Lettered:
+    """A table as it stands in a letter, in the width that there is."""
+
+    table: TextTable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in lines_of(self.table, options.max_width):
+            yield Hanging(safe.text(line), 6)
 
 
 def _unknown(figures: Sequence[Figure]) -> Iterator[RenderableType]:
@@ -49,7 +62,7 @@ def _unknown(figures: Sequence[Figure]) -> Iterator[RenderableType]:
         reasons.setdefault(figure.why, []).append(figure.bench)
     for why, benches in list(reasons.items())[:_ROWS]:
         more = f" and {len(benches) - 1} more" if len(benches) > 1 else ""
-        yield Text.assemble(("  cannot tell: ", "yellow"), safe.text(f"{benches[0]}{more}: {why}"))
+        yield Hanging(Text.assemble(("  cannot tell: ", "yellow"), safe.text(f"{benches[0]}{more}: {why}")))
     if len(reasons) > _ROWS:
         yield Text(f"  ... and {len(reasons) - _ROWS} more reasons", "dim")
 
@@ -71,11 +84,11 @@ def _tables(figures: Sequence[Figure]) -> Iterator[RenderableType]:
     for (file, unit), group in groupby(figures, lambda each: (each.bench.rpartition("::")[0], each.unit)):
         yield Text("  ") + safe.text(f"{file}, {unit}" if unit else file)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
-        table.add_column("    bench", overflow="fold", ratio=1)
+        table.add_column("    bench", ratio=1)
         for title, width in _COLUMNS:
             table.add_column(title, justify="right", no_wrap=True, min_width=width)
         for figure in group:
-            table.add_row(Text("    ") + safe.text(short_name(figure.bench)), *_cells(figure))
+            table.add_row(Name(safe.line(short_name(figure.bench)), 4), *_cells(figure))
         yield table
 
 

@@ -15,12 +15,12 @@ from rich.text import Text
 from harness.report import safe
 from harness.report.commands import broken_line
 
-__all__ = ["Fact", "commands", "facts", "indented", "name_lines", "put", "wrapped"]
+__all__ = ["LEAST", "Fact", "commands", "facts", "indented", "longest_piece", "name_lines", "put", "wrapped"]
 
 Fact = tuple[str, str]
 
 _NAMES = 14  # cells of the names beside facts
-_LEAST = 20  # cells for a text, however narrow the terminal is
+LEAST = 20  # cells for a text, however narrow the terminal is
 
 
 def put(console: Console, *parts: Text | str) -> None:
@@ -32,7 +32,7 @@ def put(console: Console, *parts: Text | str) -> None:
 
 def wrapped(console: Console, text: Text, first: str | Text = "", rest: str = "") -> None:
     """A text behind its indents, wrapped between words."""
-    room = max(_LEAST, console.width - max(cell_len(str(first)), cell_len(rest)))
+    room = max(LEAST, console.width - max(cell_len(str(first)), cell_len(rest)))
     for number, line in enumerate(text.wrap(console, room, overflow="fold") or [Text()]):
         put(console, rest if number else first, line)
 
@@ -48,7 +48,7 @@ def facts(console: Console, pairs: Sequence[Fact], places: Sequence[Fact] = ()) 
     told, unbroken = ([(safe.line(name), safe.line(value)) for name, value in some] for some in (pairs, places))
     width = max((_NAMES, *(cell_len(name) for name, _ in (*told, *unbroken)))) + 2
     for name, value in told:
-        room = max(_LEAST, console.width - width)
+        room = max(LEAST, console.width - width)
         for number, line in enumerate(Text(value).wrap(console, room, overflow="fold") or [Text()]):
             put(console, " " * width if number else _beside(name, width), line)
     for name, value in unbroken:
@@ -79,6 +79,13 @@ def name_lines(name: str, room: int) -> list[str]:
         *(f"  {line}" for line in _filled(_pieces(bracket + rest, ",/]"), room - 2)),
     ]
     return [line for line in lines if line.strip()] or [name]
+
+
+def longest_piece(name: str) -> int:
+    """The cells of what `name_lines` does not break."""
+    head, bracket, rest = name.partition("[")
+    pieces = [*_pieces(head, "/:"), *(f"  {piece}" for piece in _pieces(bracket + rest, ",/]"))]
+    return max(map(cell_len, pieces), default=0)
 
 
 def _pieces(text: str, after: str) -> list[str]:

@@ -12,6 +12,7 @@ from rich.text import Text
 from harness.perf.model import PatchSteps, Performance, Step
 from harness.report import safe
 from harness.report.benches import short_name
+from harness.report.renderables import Hanging, Name
 
 __all__ = ["step_lines", "steps_table"]
 
@@ -25,8 +26,8 @@ def steps_table(performance: Performance) -> RenderableType | None:
         return None
     measured = sorted({count for each in performance.steps for count, _ in each.values})
     head = f"measured on base and after patch {', '.join(map(str, measured[1:]))}"
-    parts: list[RenderableType] = [Text.assemble(("which patch  ", "bold"), safe.text(head))]
-    parts += [safe.text(f"  {line}") for line in step_lines(performance.steps)]
+    parts: list[RenderableType] = [Hanging(Text.assemble(("which patch  ", "bold"), safe.text(head)), 2)]
+    parts += [Hanging(safe.text(f"  {line}")) for line in step_lines(performance.steps)]
     if len(measured) <= _COLUMNS:
         parts.append(_table(performance.steps[:_ROWS], measured))
         if len(performance.steps) > _ROWS:
@@ -52,11 +53,11 @@ def _line(first: int, last: int, found: Sequence[tuple[Step, str]]) -> str:
 
 def _table(figures: Sequence[PatchSteps], measured: Sequence[int]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
-    table.add_column("bench", overflow="fold", ratio=1)
+    table.add_column("    bench", ratio=1)
     for count in measured:
         table.add_column(f"patch {count}" if count else "base", justify="right", no_wrap=True)
     for figure in figures:
         values = dict(figure.values)
         cells = (f"{values[count]:.10g}" if count in values else "-" for count in measured)
-        table.add_row(safe.text(short_name(figure.bench)), *cells)
+        table.add_row(Name(safe.line(short_name(figure.bench)), 4), *cells)
     return table

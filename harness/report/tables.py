@@ -15,6 +15,7 @@ from harness.perf.model import Figure, Performance
 
 __all__ = ["TextTable", "change_table", "jobs_table", "lines_of", "sizes_table", "tables_of", "verifier_table"]
 
+_WIDTH = 80  # columns of what nobody said a width of
 _SIZES = (64, 512, 1024, 1500)
 _MODES = (("XDP_SKB", "skb"), ("XDP_DRV", "drv"), ("XDP_DRV_ZC", "zc"))
 _JOBS = (("rxdrop", "rxdrop"), ("txpush", "txonly"), ("l2fwd", "l2fwd"))
@@ -144,17 +145,19 @@ def verifier_table(performance: Performance, *, every: bool = True) -> TextTable
     return TextTable(title, head, tuple(rows), tuple(notes), "counted by the kernel, exact")
 
 
-def lines_of(table: TextTable) -> tuple[str, ...]:
-    """Its lines: columns to the right of each other, the first to the left."""
+def lines_of(table: TextTable, width: int = _WIDTH) -> tuple[str, ...]:
+    """Its lines: columns to the right of each other, the first to the left; nearer where the width needs it."""
     every = [row for row in (table.head, *table.rows) if row]
     widths = [max(len(row[at]) for row in every if at < len(row)) for at in range(max(map(len, every)))]
     by = (f"({table.by})",) if table.by else ()
-    return (table.title, *by, *(f"  {_aligned(row, widths)}" for row in every), *(f"  {note}" for note in table.notes))
+    gap = next((gap for gap in (3, 2) if 2 + sum(widths) + gap * (len(widths) - 1) <= width), 1)
+    rows = (f"  {_aligned(row, widths, gap)}" for row in every)
+    return (table.title, *by, *rows, *(f"  {note}" for note in table.notes))
 
 
-def _aligned(row: tuple[str, ...], widths: Sequence[int]) -> str:
+def _aligned(row: tuple[str, ...], widths: Sequence[int], gap: int) -> str:
     cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=False))]
-    return "   ".join(cells).rstrip()
+    return (" " * gap).join(cells).rstrip()
 
 
 class _Figures:
@@ -203,12 +206,13 @@ class _Figures:
         return not self.known(name) or _changed(self._by_name[name])
 
     def compared(self, name: str, notes: list[str]) -> tuple[str, str, str]:
-        """`120`, `138` and `+15.0%`."""
+        """`120`, `138` and `+15.0%`; no percent of what is not there."""
+        sides = self.side(name, "base", notes), self.side(name, "patched", notes)
         if self.known(name):
             percent = f"{self._by_name[name].share:+.1%}" if self.differs(name) else "0%"
         else:
-            percent = self._missing(name, notes)
-        return self.side(name, "base", notes), self.side(name, "patched", notes), percent
+            percent = "" if any(side.startswith("NA") for side in sides) else self._missing(name, notes)
+        return *sides, percent
 
     def _missing(self, name: str, notes: list[str]) -> str:
         found = self._by_name.get(name)

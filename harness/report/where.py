@@ -13,6 +13,7 @@ from harness.perf.model import Attribution, FunctionChange, Performance
 from harness.report import safe
 from harness.report.benches import short_name
 from harness.report.numbers import difference
+from harness.report.renderables import Hanging
 
 __all__ = ["SMALL", "kinds_of", "remarks", "where_table"]
 
@@ -29,21 +30,22 @@ def where_table(performance: Performance, *, every: bool = True) -> RenderableTy
     every: false for the largest alone.
     """
     if performance.nowhere:
-        return Text.assemble(("where it went  ", "bold"), safe.text(f"not known: {performance.nowhere}"))
+        return Hanging(Text.assemble(("where it went  ", "bold"), safe.text(f"not known: {performance.nowhere}")), 2)
     if not performance.attributions:
         return None
     groups = kinds_of(performance)
     boots = "one boot a kernel (--quick)" if performance.profiled == 1 else "two boots a kernel"
     head = f"profile: insns/packet of each kernel function, counted by QEMU's TCG plugin, {boots}"
-    parts: list[RenderableType] = [Text.assemble(("where it went  ", "bold"), safe.text(head))]
+    parts: list[RenderableType] = [Hanging(Text.assemble(("where it went  ", "bold"), safe.text(head)), 2)]
     most = _GROUPS if every else _LARGEST
     for group in groups[:most]:
-        parts += [safe.text(f"  {difference(group[0].delta)} {_benches(group)}"), _functions(group[0])]
+        parts += [Hanging(safe.text(f"  {difference(group[0].delta)} {_benches(group)}")), _functions(group[0])]
     if len(groups) > most:
-        parts.append(Text(f"  ... and {len(groups) - most} smaller kinds of difference", "dim"))
+        kinds = "kind" if len(groups) - most == 1 else "kinds"
+        parts.append(Text(f"  ... and {len(groups) - most} smaller {kinds} of difference", "dim"))
     failed = [each for each in performance.attributions if each.failure]
     parts += [
-        Text.assemble(("  not known: ", "yellow"), safe.text(f"{each.bench}: {each.failure}"))
+        Hanging(Text.assemble(("  not known: ", "yellow"), safe.text(f"{each.bench}: {each.failure}")))
         for each in failed[:_BENCHES]
     ]
     if len(failed) > _BENCHES:
