@@ -45,7 +45,7 @@ def test_guests_have_the_accelerator_that_the_report_names(machine, tmp_path):
         (role, Accelerator.KVM, Instrument.CYCLES) for _ in range(3) for role in ("base", "patched", "patched", "base")
     ]
     assert "under kvm" in found.how
-    assert "75 % intervals" in found.how  # three rounds are not enough for more
+    assert "3 rounds of base, patched, patched, base; 95 % intervals" in found.how
     assert [(each.change, each.delta) for each in found.figures] == [(FigureChange.WORSE, 20)]
 
 
