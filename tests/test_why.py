@@ -6,6 +6,7 @@ import io
 import json
 import os
 from dataclasses import fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,10 @@ from harness.memory.write import remember
 from harness.report.between import show_explanation
 from harness.report.environment import carried
 from harness.report.html.page import html_page
-from harness.report.json import write_result
+from harness.report.json import encode_result, write_result
 from harness.report.junit import junit_xml
 from harness.report.ktap import ktap_text
+from harness.report.mail import Letterhead, compose
 from harness.report.markdown import markdown
 from harness.report.terminal import Verbosity, render
 from harness.results import Outcome
@@ -279,12 +281,20 @@ def test_whatever_two_runs_are_they_can_be_shown(text, one, other):
 
 
 def in_form(run, form):
-    if form == "verbose":
+    if form in ("verbose", "normal"):
         out = io.StringIO()
-        render(run, Console(file=out, width=100), verbosity=Verbosity.VERBOSE)
+        render(run, Console(file=out, width=100), verbosity=Verbosity[form.upper()])
         return out.getvalue()
+    if form == "mail":
+        date = datetime(2026, 1, 2, tzinfo=UTC)
+        return compose(run, Letterhead(), date=date).get_content()
     forms = {"junit": lambda: junit_xml(run).decode(), "ktap": lambda: ktap_text(run)}
-    return {**forms, "markdown": lambda: markdown(run), "html": lambda: html_page(run)}[form]()
+    return {
+        **forms,
+        "markdown": lambda: markdown(run),
+        "html": lambda: html_page(run),
+        "json": lambda: encode_result(run).decode(),
+    }[form]()
 
 
 class TestTheCommand:
@@ -354,28 +364,40 @@ class TestWhatEveryReportCarries:
         assert run.config.patched_digest in rows["configuration"]
         assert rows["host load"] == "0.5 before, 1.25 at the end, on 8 processors"
 
-    @pytest.mark.parametrize("form", ["verbose", "junit", "ktap", "markdown", "html"])
+    @pytest.mark.parametrize("form", ["verbose", "normal", "junit", "ktap", "markdown", "html", "json", "mail"])
     def test_they_are_in_every_form_of_a_report(self, form):
+        """Brief forms have the beginnings of digests, and of QEMU's version what it begins with."""
         run = SAMPLES["regression"]()
         environment = replace(
-            run.environment, instrument="icount", seed=47110815, load_before=0.53, load_after=1.27, processors=17
+            run.environment,
+            instrument="icount",
+            perf_seeds=(3141, 5926),
+            seed=47110815,
+            load_before=0.53,
+            load_after=1.27,
+            processors=17,
         )
         run = replace(run, environment=environment)
         text = "".join(in_form(run, form).split())
+        brief = form in ("normal", "mail")
+        digits = 12 if brief else None
         for told in (
-            run.tree.base_commit,
-            run.tree.patched_commit,
-            run.config.patched_digest,
+            run.tree.base_commit[:digits],
+            run.tree.patched_commit[:digits],
+            run.config.patched_digest[:digits],
             *run.config.fragments,
             environment.compiler,
             environment.pahole,
-            environment.qemu,
+            environment.qemu.partition(" (")[0],
             environment.virtme_ng,
             environment.accelerator,
             "icount",
+            "3141",
+            "5926",
             "47110815",
-            "0.53",
-            "1.27",
+            "0.5to1.3" if brief else "0.53",
+            "0.5to1.3" if brief else "1.27",
+            "17",
             environment.ktrial,
         ):
             assert "".join(told.split()) in text, told

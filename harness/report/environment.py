@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.plan import option_of
 from harness.run_result import ConfigInfo, Environment, RunResult
 
-__all__ = ["carried"]
+__all__ = ["carried", "host_words"]
 
 Row = tuple[str, str]
 
@@ -78,6 +78,23 @@ def _host(environment: Environment) -> Iterator[Row]:
     yield "host load", _load(environment)
     yield "python", environment.python
     yield "ktrial", environment.ktrial
+
+
+def host_words(environment: Environment) -> str:
+    """`2 processors, load 0.5 to 2.1, seed 4711, icount with seeds 1, 2`: the same in a clause, for brief reports."""
+    told = [_processors(environment.processors)] if environment.processors else []
+    told += [f"load {_loads(environment)}"] if _loads(environment) else []
+    told += [f"seed {environment.seed}"] if environment.seed else []
+    seeds = ", ".join(map(str, environment.perf_seeds))
+    told += [f"{environment.instrument}{f' with seeds {seeds}' if seeds else ''}"] if environment.instrument else []
+    return ", ".join(told)
+
+
+def _loads(environment: Environment) -> str:
+    before, after = environment.load_before, environment.load_after
+    if before is not None and after is not None:
+        return f"{before:.1f} to {after:.1f}"
+    return f"{before:.1f} before" if before is not None else f"{after:.1f} at the end" if after is not None else ""
 
 
 def _load(environment: Environment) -> str:

@@ -13,6 +13,7 @@ from itertools import groupby
 from harness.compare import Change, Comparison, LogChange, TestChange
 from harness.report import safe
 from harness.report.decode import Places
+from harness.report.environment import host_words
 from harness.report.facts import attempt_told, counted
 from harness.report.located import brief_lines
 from harness.report.mail_again import try_again
@@ -199,7 +200,7 @@ def _circumstances(result: RunResult) -> list[str]:
     """Which series, on which commit, how configured, by what compiled and run: what two reports can differ in."""
     environment = result.environment
     pahole = f"pahole {environment.pahole}" if environment.pahole else ""
-    compiler = ", ".join(filter(None, (environment.compiler, environment.linker, pahole))) if result.kernels else ""
+    compiler = ", ".join(filter(None, (environment.compiler, environment.linker, pahole)))
     return facts(
         (
             ("series", _series(result)),
@@ -208,7 +209,7 @@ def _circumstances(result: RunResult) -> list[str]:
             ("config", _config(result)),
             ("suites", ", ".join(suite.name for suite in result.suites)),
             ("compiler", compiler),
-            ("machine", _machine(environment) if result.comparison else ""),
+            ("machine", _machine(environment)),
         )
     )
 
@@ -240,12 +241,9 @@ def _config(result: RunResult) -> str:
 
 
 def _machine(environment: Environment) -> str:
-    """`QEMU emulator version 7.2.22, virtme-ng 1.40, tcg, load 0.5 to 2.1, seed 4711`."""
-    loads = (environment.load_before, environment.load_after)
-    told = [environment.qemu.partition(" (")[0], environment.virtme_ng, environment.accelerator]
-    told.append(f"load {loads[0]:.1f} to {loads[1]:.1f}" if loads[0] is not None and loads[1] is not None else "")
-    told.append(f"seed {environment.seed}" if environment.seed else "")
-    told.append(f"seeds {', '.join(map(str, environment.perf_seeds))}" if environment.perf_seeds else "")
+    """`QEMU emulator version 7.2.22, virtme-ng 1.40, tcg, 2 processors, load 0.5 to 2.1, seed 4711`."""
+    qemu = environment.qemu.partition(" (")[0]
+    told = (qemu, environment.virtme_ng, environment.accelerator, host_words(environment))
     return ", ".join(filter(None, told))
 
 

@@ -17,7 +17,7 @@ from harness.errors import ExitCode
 from harness.kselftest.proof import Proof, ProofKind, proof_words
 from harness.report import changes, safe
 from harness.report.decode import Places
-from harness.report.environment import carried
+from harness.report.environment import carried, host_words
 from harness.report.facts import broken_words, kernel_facts, near, side_words
 from harness.report.figures import performance_table
 from harness.report.layout import Fact, commands, facts, indented, name_lines, put, wrapped
@@ -152,6 +152,7 @@ def _subject(result: RunResult) -> list[Fact]:
     if result.tree:
         tree = result.tree
         told.append(("base", f"{tree.base_commit[:12]} ({tree.version}, {tree.label}): {tree.base_why}"))
+        told += [("patched", tree.patched_commit[:12])] if tree.patched_commit else []
     told += [("suite", f"{suite.name} ({suite.why})") for suite in result.suites]
     told += [("not compiled", f"{gap.file}: {gap.why}") for gap in result.uncompiled[:_WARNINGS]]
     told += [(f"tests, {side.side}", side_words(side)) for side in (result.base, result.patched) if side]
@@ -179,15 +180,5 @@ def _ran(result: RunResult) -> list[Fact]:
     built = ", ".join(part for part in (environment.compiler, environment.linker, pahole) if part)
     ran = ", ".join(part for part in (environment.qemu, environment.virtme_ng) if part)
     accelerator = environment.accelerator + (f" ({environment.accelerator_why})" if environment.accelerator_why else "")
-    told = [("compiler", built), ("machine", ran), ("accelerator", accelerator), ("host", _host(result))]
+    told = [("compiler", built), ("machine", ran), ("accelerator", accelerator), ("host", host_words(environment))]
     return [fact for fact in (*told, ("ktrial", environment.ktrial)) if fact[1]]
-
-
-def _host(result: RunResult) -> str:
-    """`2 processors, load 0.5 to 2.1, seed 4711`."""
-    environment = result.environment
-    loads = (environment.load_before, environment.load_after)
-    told = [f"{environment.processors} processors" if environment.processors else ""]
-    told.append(f"load {loads[0]:.1f} to {loads[1]:.1f}" if loads[0] is not None and loads[1] is not None else "")
-    told.append(f"seed {environment.seed}" if environment.seed else "")
-    return ", ".join(filter(None, told))
