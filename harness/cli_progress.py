@@ -152,7 +152,8 @@ class LiveObserver(_Watching):
     def stage(self, name: str, text: str) -> None:
         if name != "again":
             self._forget_ended()
-        wrapped(self.console, safe.text(text), Text(f"{safe.line(name):>8} ", "cyan"), " " * _INDENT)
+        with self.console:  # written at once: the live lines below are painted again for each line
+            wrapped(self.console, safe.text(text), Text(f"{safe.line(name):>8} ", "cyan"), " " * _INDENT)
 
     def _forget_ended(self) -> None:
         """A new stage: what its predecessor's tests came to has been told."""
@@ -182,6 +183,7 @@ class LiveObserver(_Watching):
         if head.cell_len + cell_len(test) <= self.console.width:
             put(self.console, head, test)
             return
-        put(self.console, head)
-        for line in name_lines(test, self.console.width - _INDENT):
-            put(self.console, " " * _INDENT, line)
+        with self.console:
+            put(self.console, head)
+            for line in name_lines(test, self.console.width - _INDENT):
+                put(self.console, " " * _INDENT, line)

@@ -116,6 +116,36 @@ def test_the_estimate_counts_from_the_moment_a_guest_was_up():
     assert "~10 s left" in text(side_lines(state, 80, 110.0))[0]
 
 
+def test_the_moment_between_two_tests_does_not_flicker_and_a_longer_wait_is_told_of():
+    state = side(
+        (5, "collected", "", "9", "gw0"),
+        (6, "started", "s/t.py::a", "", "gw0"),
+        (7, "finished", "s/t.py::a", "passed", "gw0"),
+    )
+    assert text(side_lines(state, 80, 7.5))[1:] == ["    t.py::a  0:00"]
+    assert text(side_lines(state, 80, 30.0))[1:] == ["    waiting  0:23"]
+    state.heard("node-down", "", "", "gw0", 30.0)
+    assert text(side_lines(state, 80, 30.5))[1:] == ["    booting  0:00"]
+
+
+def test_what_went_wrong_is_written_at_once_with_the_live_lines():
+    class Writes(io.StringIO):
+        count = 0
+
+        def write(self, words: str) -> int:
+            self.count += bool(words)
+            return super().write(words)
+
+    out = Writes()
+    with LiveObserver(Console(file=out, width=60, force_terminal=True), Clock()) as observer:
+        observer.live.auto_refresh = False
+        observer.testing("base", "collected", "", "3", "gw0")
+        before = out.count
+        observer.testing("base", "finished", LONG, "failed", "gw0")
+        assert out.count == before + 1
+    assert "page+100]" in out.getvalue()
+
+
 def test_a_side_that_is_over_says_so_and_stands_still():
     state = side((5, "collected", "", "1", "gw0"), (6, "finished", "a", "passed", "gw0"), (7, "over", "", "", ""))
     assert side_lines(state, 80, 8.0) == side_lines(state, 80, 800.0)

@@ -23,6 +23,7 @@ _WIDE = 100
 _NAMES = 14
 _GUESTS = 4  # of one side, with a line each
 _ENOUGH = 5  # tests or objects before an estimate is worth saying
+_MOMENT = 2.0  # seconds
 _GOOD = ("passed", "skipped", "xfailed")
 
 
@@ -30,12 +31,19 @@ _GOOD = ("passed", "skipped", "xfailed")
 class GuestState:
     """One guest's place. worker: pytest-xdist's name for it, "" while it boots. test: the one that runs, or "".
 
-    since: when that began, or the boot. Times are seconds of a clock that only goes forward.
+    since: when that began, or the boot, or the waiting. last: the test before it waited. Times are seconds of a clock
+    that only goes forward.
     """
 
     worker: str = ""
     test: str = ""
     since: float = 0.0
+    last: str = ""
+
+    def shown(self, now: float) -> str:
+        """What its line says. Between two tests it waits for a moment: too short to be told of without a flicker."""
+        moment = self.last if self.worker and now - self.since < _MOMENT else ""
+        return _short(self.test or moment) or ("waiting" if self.worker else "booting")
 
 
 @dataclass
@@ -79,7 +87,7 @@ class SideState:
         if outcome not in _GOOD:
             self.bad.append((test, outcome))
         guest = next((each for each in self.guests if each.test == test), None) or self._guest(worker, now)
-        guest.test, guest.since = "", now
+        guest.test, guest.since, guest.last = "", now, test
         if outcome == "gone":
             guest.worker = ""
 
@@ -187,10 +195,8 @@ def _guest_lines(state: SideState, width: int, now: float) -> list[Text]:
         seconds = _clock(now - guest.since)
         if state.ended is not None:
             lines.append(Text(head.rstrip(), "dim"))
-        elif guest.test:
-            lines.append(_fitting(head, _short(guest.test), seconds, width))
         else:
-            lines.append(_fitting(head, "waiting" if guest.worker else "booting", seconds, width))
+            lines.append(_fitting(head, guest.shown(now), seconds, width))
     more = len(state.guests) - _GUESTS
     return [*lines, Text(f"    and {more} more guests", "dim")] if more > 0 else lines
 
