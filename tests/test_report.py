@@ -22,6 +22,7 @@ from rich.console import Console
 from harness.build.model import Diagnostic
 from harness.compare import compare
 from harness.flakiness import KnownFlake
+from harness.kselftest.proof import Proof, ProofKind
 from harness.report import safe
 from harness.report.commands import broken_line
 from harness.report.decode import Places
@@ -286,3 +287,20 @@ def test_of_several_paths_in_a_command_each_has_its_own_line():
     paths = [f"/cache/{letter * 40}/bzImage" for letter in "ab"]
     lines = broken_line(f"ktrial perf {paths[0]} {paths[1]} --suite s", 60)
     assert lines == [f"  ktrial perf {paths[0]} \\", f"      {paths[1]} \\", "      --suite s"]
+
+
+def test_selftests_of_a_series_stand_under_what_they_show_and_their_file():
+    made = [("b", ProofKind.PROVES_NOTHING, Outcome.PASSED, ""), ("a", ProofKind.PROVEN, Outcome.FAILED, "1 != 2")]
+    made += [("c", ProofKind.PROVES_NOTHING, Outcome.PASSED, "")]
+    proofs = tuple(
+        Proof(f"k/t.py::test[{name}]", kind, out, Outcome.PASSED, False, why) for name, kind, out, why in made
+    )
+    lines = rendered(replace(no_regression(), proofs=proofs)).splitlines()
+    at = lines.index("  proven: failed → passed in k/t.py")
+    assert lines[at + 1 : at + 6] == [
+        "    test[a]",
+        "      without: 1 != 2",
+        "  proves-nothing: passed → passed in k/t.py",
+        "    test[b]",
+        "    test[c]",
+    ]

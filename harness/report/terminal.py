@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
+from itertools import groupby
 
 from rich.console import Console
 from rich.text import Text
@@ -115,17 +116,28 @@ def _proofs(proofs: Sequence[Proof], console: Console, whole: bool) -> None:
         return
     head = ("the series' own selftests, on both kernels: ", "bold")
     wrapped(console, Text.assemble(head, safe.text(proof_words(proofs))), "", "  ")
-    ordered = sorted(proofs, key=lambda proof: list(ProofKind).index(proof.kind))
+    ordered = sorted(proofs, key=lambda proof: (list(ProofKind).index(proof.kind), _ends(proof), _file(proof)))
     shown = ordered if whole else ordered[:_ROWS]
-    for proof in shown:
-        style = "green" if proof.kind is ProofKind.PROVEN else "red" if proof.kind is ProofKind.BROKEN else "yellow"
-        ends = f": {proof.without or '-'} → {proof.with_series or '-'}{', new' if proof.new else ''}"
-        put(console, "  ", Text(proof.kind, style), ends)
-        for line in name_lines(safe.line(proof.test), console.width - 4):
-            put(console, f"    {line}")
+    for (kind, ends, file), group in groupby(shown, lambda proof: (proof.kind, _ends(proof), _file(proof))):
+        style = "green" if kind is ProofKind.PROVEN else "red" if kind is ProofKind.BROKEN else "yellow"
+        put(console, "  ", Text(kind, style), f": {ends}", f" in {safe.line(file)}" if file else "")
+        for proof in group:
+            for line in name_lines(safe.line(proof.test.removeprefix(f"{file}::")), console.width - 4):
+                put(console, f"    {line}")
+            if proof.reason:
+                wrapped(console, Text(f"without: {safe.line(proof.reason)}", "dim"), "      ", "      ")
     if len(shown) < len(proofs):
         put(console, Text(f"... and {len(proofs) - len(shown)} more", "dim"))
     put(console)
+
+
+def _ends(proof: Proof) -> str:
+    """`failed → passed, new`."""
+    return f"{proof.without or '-'} → {proof.with_series or '-'}{', new' if proof.new else ''}"
+
+
+def _file(proof: Proof) -> str:
+    return proof.test.rpartition("::")[0]
 
 
 def _warnings(result: RunResult, console: Console, whole: bool) -> None:
