@@ -141,6 +141,8 @@ def test_metadata_of_a_redirected_frame_in_generic_mode(lab: Lab):
         (seen,) = lab.programs.wait(1)
     assert seen.metadata in (b"", marks(16)), f"metadata of the redirected skb: {seen.metadata.hex()}"
     assert not difference(seen.head, ethernet(200)[:64]), difference(seen.head, ethernet(200)[:64])
+    if not seen.metadata:
+        pytest.skip("the kernel forgets metadata where generic XDP redirects")
 
 
 @cases("size", [*SIZES, 100])

@@ -183,3 +183,5 @@ def test_metadata_of_a_copied_head_is_whole_or_gone(lab: Lab, way: str, program:
         seen = lab.deliver(ethernet(200), adjust_meta(-16), WRITE, way=way, write=marks(16), ingress=program)
     assert seen.length == (200 if program == "ingress_writes" else 2200)
     assert seen.metadata in (b"", marks(16)), f"{program}, {way} XDP: metadata is {seen.metadata.hex()}"
+    if not seen.metadata:
+        pytest.skip("the kernel forgets metadata where it copies an skb's head")

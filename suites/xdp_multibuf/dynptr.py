@@ -53,7 +53,8 @@ def slice_of(offset: int) -> Request:
 
 
 def write_slice(offset: int, data: bytes) -> Request:
-    """bpf_dynptr_slice_rdwr, filled; a copy is written back with bpf_dynptr_write. Result as of `slice_of`."""
+    """bpf_dynptr_slice_rdwr, filled; a copy is written back with bpf_dynptr_write. Result as of `slice_of`; its bytes
+    are those that the slice had before."""
     assert len(data) == SLICE
     return Request(Kind.SLICE_WRITE, offset, SLICE, data)
 

@@ -61,7 +61,7 @@ def by_hypothesis(says: Says, limits: Limits, seed: int, end: float) -> Case | N
     while time.monotonic() < end:
         try:
             hypothesis.seed(seed)(agree)()
-        except AssertionError:
-            return failing[-1]  # the smallest: Hypothesis runs it once more at the end
+        except (AssertionError, hypothesis.errors.Flaky):
+            return failing[-1]  # the smallest: Hypothesis runs it once more at the end, and says where that was well
         seed += 1
     return None

@@ -194,9 +194,9 @@ class Machine:
             ran = program.test_run(frame, out=OUTPUT_BYTES, ctx=ctx, ctx_out=24, repeat=repeat)
         return self.collect(operations, ran)
 
-    def prepare(self, operations: Iterable[Op], action: int = XDP_PASS) -> None:
-        """Write operations where the program reads them."""
-        script, at = bytearray(_HEADER.pack(action, 0, 0, 0)), 0
+    def prepare(self, operations: Iterable[Op], action: int = XDP_PASS, other: int = 0) -> None:
+        """Write operations where the program reads them. other: what every second run returns, 0 for no other."""
+        script, at = bytearray(_HEADER.pack(action, 0, 0, other)), 0
         operations = tuple(operations)
         assert len(operations) <= MAX_OPERATIONS, f"{len(operations)} operations, at most {MAX_OPERATIONS} fit"
         for op in operations:

@@ -9,7 +9,18 @@ import errno
 
 import pytest
 from xdp_multibuf.cases import cases
-from xdp_multibuf.machine import LENGTH, LINEAR, Limits, Machine, adjust_tail, difference, frame_of, load, store
+from xdp_multibuf.machine import (
+    LENGTH,
+    LINEAR,
+    Limits,
+    Machine,
+    adjust_head,
+    adjust_tail,
+    difference,
+    frame_of,
+    load,
+    store,
+)
 
 ETHERNET_HEADER = 14
 
@@ -237,3 +248,13 @@ def test_grown_bytes_can_be_written_and_read(machine: Machine, limits: Limits, f
     assert run.loaded[2] == frame_of(size)[-30:-20] + b"\xab" * 70
     expected = frame_of(size - 20) + b"\xab" * 70
     assert not difference(run.data, expected), difference(run.data, expected)
+
+
+@cases("frame", ["60", "linear", "linear+1", "9000", "largest"])
+def test_moves_of_two_gigabytes_are_refused(machine: Machine, limits: Limits, frame: str):
+    """Whatever they are added to, they do not wrap round."""
+    size, most = limits.size(frame), (1 << 31) - 1
+    moves = (adjust_tail(most), adjust_tail(-most), adjust_head(most), adjust_head(-most - 1))
+    run = machine.run(frame_of(size), *moves, LENGTH)
+    assert run.results == (*(-errno.EINVAL,) * 4, size), f"frame {size}: {run.results}"
+    assert not difference(run.data, frame_of(size)), difference(run.data, frame_of(size))

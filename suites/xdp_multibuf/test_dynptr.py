@@ -68,6 +68,8 @@ def test_written_slice_at_every_alignment_around_a_boundary(dynptr: Dynptr, limi
         answer = dynptr.run(frame, write_slice(offset, ink(SLICE)))
         expected = IN_BUFFER if offset < at < offset + SLICE else IN_FRAME
         assert answer.results == (expected,), f"slice at {offset}, boundary {at}: {answer.results[0]}"
+        said = difference(answer.got[0], frame[offset : offset + SLICE])
+        assert not said, f"slice at {offset} before it is written, boundary {at}: {said}"
         whole = frame[:offset] + ink(SLICE) + frame[offset + SLICE :]
         assert not difference(answer.data, whole), f"slice at {offset} written: {difference(answer.data, whole)}"
 

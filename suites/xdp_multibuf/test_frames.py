@@ -54,6 +54,17 @@ def test_untouched_frame_comes_back_whole(machine: Machine, limits: Limits, fram
     assert not difference(run.data, frame_of(size)), f"frame of {size} bytes: {difference(run.data, frame_of(size))}"
 
 
+@cases("fragments", range(1, 18))
+def test_length_around_each_page(machine: Machine, limits: Limits, fragments: int):
+    """A byte less than so many full fragments, as many, and a byte more."""
+    for size in (limits.linear + fragments * limits.page + by for by in (-1, 0, 1)):
+        run = machine.run(frame_of(size), LENGTH, LINEAR)
+        assert run.error == ("ENOMEM" if size > limits.largest else ""), f"frame of {size} bytes: {run.error}"
+        if not run.error:
+            assert (*run.results, run.size) == (size, limits.linear, size), f"frame of {size} bytes: {run.results}"
+            assert not difference(run.data, frame_of(size)), f"{size} bytes: {difference(run.data, frame_of(size))}"
+
+
 @cases("frame, error", [("largest+1", "ENOMEM"), ("largest+page", "ENOMEM"), ("largest+4page", "ENOMEM")])
 def test_frame_past_the_last_fragment_is_refused(machine: Machine, limits: Limits, frame: str, error: str):
     """More than MAX_SKB_FRAGS fragments are -ENOMEM, and the program never runs."""

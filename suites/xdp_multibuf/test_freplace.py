@@ -59,13 +59,13 @@ def test_extension_sees_the_whole_frame(targets: Object, limits: Limits, target:
     if isinstance(loaded, LoadError):
         said = f"{extension} extension of a {target} program: {loaded}"
         assert (target != extension, loaded.errno) == (True, errno.EINVAL), said
-        return
+        pytest.skip(f"the kernel takes no {extension} extension of a {target} program")
     with loaded, loaded.attached("replacement"):
         ran = targets.program(f"{target}_target").test_run(frame_of(size))
         seen = _SEEN.unpack(loaded.map("sights").memory()[: _SEEN.size])
     if target == "plain" and ran.error_name == "EINVAL" and size > limits.linear:
         assert seen[0] == 0, "a jumbo frame for a plain program: refused, but its extension ran"
-        return
+        pytest.skip("the kernel's test_run gives a program without frags support no jumbo frame")
     assert ran.error_name == "success", f"frame {size}, {extension} extension of a {target} program: {ran.error_name}"
     assert ran.retval == XDP_TX, f"frame {size}: the program returned {ran.retval}, its extension {XDP_TX}"
     expected = (1, size, 0, frame_of(size)[: OFFSET_LIMIT + 1][-1:] + bytes(3))

@@ -68,6 +68,16 @@ def test_live_frame_has_its_page_less_the_head(machine: Machine, limits: Limits)
     assert _live(machine, frame_of(limits.linear - 256)).error_name == "success"
 
 
+@pytest.mark.usefixtures("header_split")
+@cases("size, split", [(200, 64), (1514, 14)])
+def test_live_frame_split_into_fragments_is_refused(machine: Machine, size: int, split: int):
+    """Live frames are of one buffer, however small they are."""
+    machine.prepare([], XDP_DROP)
+    ran = _live(machine, ethernet(size), ctx=xdp_md(0, split))
+    assert ran.error_name == "EINVAL", f"live frame of {size} bytes split at {split}: test_run said {ran.error_name}"
+    assert machine.runs == 0, "refused, but the program ran"
+
+
 @cases("repeat, batch", [(1, 0), (64, 0), (65, 0), (200, 0), (10, 1), (100, 7), (300, 256)])
 def test_live_drop_runs_so_often(machine: Machine, repeat: int, batch: int):
     machine.prepare([], XDP_DROP)
@@ -98,6 +108,10 @@ def test_live_pass_delivers_every_byte(machine: Machine, wire: socket.socket, fr
     for count in range(3):
         got = wire.recv(1 << 16)
         assert not difference(got, ethernet(frame)), f"frame {count + 1} of 3: {difference(got, ethernet(frame))}"
+    assert machine.runs == 3, f"3 live frames: the program ran {machine.runs} times"
+    wire.setblocking(False)
+    with pytest.raises(BlockingIOError):  # no fourth
+        wire.recv(1 << 16)
 
 
 def test_live_pass_after_adjusting(machine: Machine, wire: socket.socket):

@@ -11,7 +11,7 @@ from bpf.libbpf import Program
 from net.link import Link, tuned
 from net.wire import Wire, ethernet
 from xdp_multibuf.cases import cases
-from xdp_multibuf.machine import XDP_DROP, XDP_TX, Machine, adjust_head, adjust_tail, difference, xdp_md
+from xdp_multibuf.machine import XDP_DROP, XDP_PASS, XDP_TX, Machine, adjust_head, adjust_tail, difference, xdp_md
 from xdp_multibuf.redirect import Redirects, Street
 from xdp_multibuf.test_repeat import pages_lost
 
@@ -70,6 +70,16 @@ def test_live_redirect_to_a_cpu(redirects: Redirects, links: Street, size: int, 
             _live(redirects.object.program("to_cpu"), ethernet(size), links.near_peer, now, batch)
             _arrived(wire, now, ethernet(size))
     assert redirects.seen.runs == (count if program else 0), f"the map's program ran {redirects.seen.runs} times"
+
+
+@cases("count, batch", [(64, 0), (65, 7), (20, 2)])
+def test_live_frames_of_two_fates(machine: Machine, links: Street, count: int, batch: int):
+    """Sent and passed frames in one batch: neither hinders the other, and there are as many of each as there were."""
+    machine.prepare([], XDP_TX, XDP_PASS)
+    with Wire(links.far_peer) as sent, Wire(links.far) as passed:
+        _live(machine.frags, ethernet(200), links.far, count, batch)
+        _arrived(sent, (count + 1) // 2, ethernet(200))
+        _arrived(passed, count // 2, ethernet(200))
 
 
 def test_live_tx_after_adjusting(machine: Machine, links: Street):

@@ -30,7 +30,7 @@ def test_plain_program_never_sees_a_frame_cut_short(machine: Machine, limits: Li
     run = machine.run(frame_of(size), LENGTH, LINEAR, plain=True)
     if run.error:
         assert (run.error, run.runs) == ("EINVAL", 0), f"frame {size}, plain program: test_run said {run.error}"
-        return
+        pytest.skip("the kernel's test_run gives a program without frags support no jumbo frame")
     assert run.results == (size, limits.linear), f"frame {size}, plain program: length, linear = {run.results}"
     assert not difference(run.data, frame_of(size)), difference(run.data, frame_of(size))
 

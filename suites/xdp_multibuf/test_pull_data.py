@@ -14,8 +14,9 @@ import pytest
 from bpf.libbpf import Object, TestRun, find_object, has_function
 from xdp_multibuf.cases import cases
 from xdp_multibuf.machine import Limits, Machine, difference, frame_of, xdp_md
+from xdp_multibuf.test_repeat import RUNS, pages_lost
 
-_PULL = struct.Struct("<IiIIII")
+_PULL = struct.Struct("<IiIIIIiiI")
 NOT_LINEAR = 0xFFFFFFFF
 
 
@@ -26,12 +27,22 @@ class Puller:
         self.object = Object(find_object("xdp_multibuf", "pull"))
         self._pull = self.object.map("pulls").memory()
 
-    def run(self, size: int, asked: int, split: int, meta: int = 0) -> tuple[tuple[int, ...], TestRun]:
-        """Result, length, linear part, metadata, the last byte asked for; and what came back."""
-        self._pull[: _PULL.size] = _PULL.pack(asked, 1, 0, 0, 0, 0)
+    def run(self, size: int, asked: int, split: int, meta: int = 0, tail: int = 0) -> tuple[tuple[int, ...], TestRun]:
+        """Result, length, linear part, metadata, the last byte asked for; and what came back.
+
+        tail: by which the tail is adjusted after the pull (`tailed` tells what came of that).
+        """
+        self._pull[: _PULL.size] = _PULL.pack(asked, 1, 0, 0, 0, 0, tail, 1, 0)
         ctx = xdp_md(meta, split + meta)
-        ran = self.object.program("pull_machine").test_run(frame_of(size + meta), out=size + meta, ctx=ctx)
-        return _PULL.unpack(self._pull[: _PULL.size])[1:], ran
+        room = size + meta + max(tail, 0)
+        ran = self.object.program("pull_machine").test_run(frame_of(size + meta), out=room, ctx=ctx)
+        return _PULL.unpack(self._pull[: _PULL.size])[1:6], ran
+
+    @property
+    def tailed(self) -> tuple[int, int]:
+        """What bpf_xdp_adjust_tail returned after the last pull, and the frame's length then."""
+        result, length = _PULL.unpack(self._pull[: _PULL.size])[7:]
+        return result, length
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +97,31 @@ def test_pull_past_frame_or_room_is_refused(puller: Puller, limits: Limits, fram
     refused = (-errno.EINVAL, size, 64, NOT_LINEAR)
     assert (result, length, linear, last) == refused, f"{count} of {size}: {result, length, linear, last}"
     assert not difference(ran.data[: ran.data_size], frame_of(size)), difference(ran.data, frame_of(size))
+
+
+TAILS = [
+    ("256", "100", "page-192", 0),
+    ("256", "100", "page-191", errno.EINVAL),
+    ("256", "256", "linear-256", 0),
+    ("256", "256", "linear-255", errno.EINVAL),
+    ("9000", "1500", "-7500", 0),
+    ("9000", "1500", "-8000", 0),
+]
+
+
+@cases("frame, asked, tail, error", TAILS)
+def test_tail_after_a_pull(puller: Puller, limits: Limits, frame: str, asked: str, tail: str, error: int):
+    """The first fragment starts later in its page: its tailroom is what the page has behind it."""
+    size, by = limits.size(frame), limits.size(tail)
+    (result, *_), ran = puller.run(size, limits.size(asked), 64, tail=by)
+    left = size + (0 if error else by)
+    seen = (result, *puller.tailed)
+    assert seen == (0, -error, left), f"{asked} of {frame} pulled, tail {by}: pull, tail, length = {seen}"
+    expected = frame_of(min(size, left)) + bytes(max(0, left - size))
+    assert not difference(ran.data[: ran.data_size], expected), difference(ran.data[: ran.data_size], expected)
+
+
+def test_pulled_fragments_lose_no_page(puller: Puller):
+    """A fragment that was pulled whole is given back (bpf_xdp_shrink_data)."""
+    lost = pages_lost(lambda: puller.run(256, 256, 64), RUNS, at_most=0.5)
+    assert lost <= 0.5, f"each pull of a whole fragment keeps {lost:.2f} pages"

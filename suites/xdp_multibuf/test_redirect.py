@@ -7,12 +7,13 @@ cpu_map_bpf_prog_run_xdp; kernel/bpf/devmap.c:bq_xmit_all, __xdp_enqueue; includ
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from collections.abc import Iterator
 
 import pytest
 from net.features import has_netdev_family
-from net.link import Link
+from net.link import Link, tuned
 from net.wire import Wire, ethernet
 from net.xdp import Mode, attach
 from xdp_multibuf.cases import cases
@@ -69,9 +70,18 @@ def test_wrong_checksum_is_still_wrong(links: Street, redirects: Redirects, wher
     redirects.prepare()
     with _redirecting(links, redirects, where), listener() as receiver, Wire(links.near, 0) as wire:
         good = links.near_datagram if where == "cpumap" else links.far_datagram
+        before = _wrong_checksums()
         wire.send(_spoiled(good(size)))
         wire.send(good(1400))
         _received(receiver, 1400, f"through a {where} behind one of {size} with a wrong checksum")
+        assert _wrong_checksums() == before + 1, "the datagram with a wrong checksum never came to its socket"
+
+
+def _wrong_checksums() -> int:
+    """UDP datagrams that this namespace threw away for their checksum (net/ipv4/udp.c: UDP_MIB_CSUMERRORS)."""
+    with open("/proc/thread-self/net/snmp", encoding="ascii") as file:  # noqa: PTH123 - pathlib is slow here
+        names, values = (line.split() for line in file if line.startswith("Udp:"))
+    return int(values[names.index("InCsumErrors")])
 
 
 def _spoiled(frame: bytes) -> bytes:
@@ -90,6 +100,51 @@ def _redirecting(links: Street, redirects: Redirects, where: str, program: str =
     with entry:
         attach(links.near_peer, redirects.program("to_cpu" if to_cpu else "to_device"), Mode.NATIVE)
         yield links.near_peer if to_cpu else links.far_peer
+
+
+@cases("size", [3600, 9014])
+def test_fragmented_frame_for_a_device_is_whole_or_not_there(links: Street, redirects: Redirects, size: int):
+    """Kernels that redirect no fragments to a device (xdp_do_redirect before 6.3) send none of the frame, and give
+    all of it back."""
+    redirects.prepare()
+    with _redirecting(links, redirects, "devmap") as arrival, Wire(arrival) as taken, Wire(links.near, 0) as wire:
+        wire.send(ethernet(size))
+        wire.send(ethernet(1400))
+        first = ethernet(size) if has_netdev_family() else ethernet(1400)
+        got = taken.receive(what=f"a frame of {len(first)} bytes through a devmap")
+        assert not difference(got, first), f"of {size} bytes, then 1400: {difference(got, first)}"
+        if not has_netdev_family():
+            lost = pages_lost(lambda: wire.send(ethernet(size)), FRAMES, at_most=NOISE)
+            assert lost <= NOISE, f"each refused frame of {size} bytes keeps {lost:.2f} pages"
+
+
+@pytest.mark.usefixtures("deliverable")
+@cases("where", ["cpumap", "devmap"])
+@cases("size", [65549])
+def test_datagram_of_sixteen_fragments(links: Street, redirects: Redirects, where: str, size: int):
+    """As large as a frame on a wire can be: MTU 65535."""
+    redirects.prepare()
+    frame = links.near_datagram(size) if where == "cpumap" else links.far_datagram(size)
+    with contextlib.ExitStack() as back, _redirecting(links, redirects, where):
+        for link in (links.near, links.near_peer, links.far, links.far_peer):
+            back.enter_context(tuned(link)).set_mtu(size - 14)
+        with listener() as receiver, Wire(links.near, 0) as wire:
+            wire.send(frame)
+            _received(receiver, size, f"redirected to a {where}")
+
+
+@pytest.mark.usefixtures("deliverable")
+@cases("where, program", [("cpumap", "on_cpu"), ("devmap", "on_device")])
+@cases("size", [9014])
+def test_fragments_do_not_grow_in_the_map(links: Street, redirects: Redirects, where: str, program: str, size: int):
+    """Nobody knows there how large a fragment's buffer is (xdp_rxq_info.frag_size is 0): -EOPNOTSUPP, and the frame is
+    as it was."""
+    redirects.prepare(late_tail=10)
+    with _redirecting(links, redirects, where, program) as arrival, Wire(arrival) as taken, Wire(links.near, 0) as wire:
+        wire.send(ethernet(size))
+        got = taken.receive(what=f"frame of {size} bytes through a {where}")
+    assert redirects.seen.refused == -errno.EOPNOTSUPP, f"growing in a {where}: {redirects.seen.refused}"
+    assert not difference(got, ethernet(size)), difference(got, ethernet(size))
 
 
 # No fragment goes whole: veth before 6.18 gives a page of its pool back as if it were none (veth_xdp_rcv_skb), and what

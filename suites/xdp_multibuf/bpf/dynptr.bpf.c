@@ -18,7 +18,7 @@ enum kind {
 	READ, /* bpf_dynptr_read of `length` bytes at `offset` to buffer[at] */
 	WRITE, /* bpf_dynptr_write, the other way */
 	SLICE_READ, /* SLICE bytes at `offset`: copied to buffer[at]; 1 where they are in the frame, 2 in the buffer */
-	SLICE_WRITE, /* filled from buffer[at]; where it was the buffer, written back with bpf_dynptr_write */
+	SLICE_WRITE, /* exchanged with buffer[at]; where it was the buffer, written back with bpf_dynptr_write */
 };
 
 struct request {
@@ -58,7 +58,7 @@ static __always_inline __s64 copy(struct bpf_dynptr *ptr, struct request *r, str
 
 static __always_inline __s64 slice(struct bpf_dynptr *ptr, struct request *r, struct bytes *b)
 {
-	__u8 room[SLICE] = {};
+	__u8 room[SLICE] = {}, old[SLICE];
 	__u32 at = r->at & AT_MASK;
 	__u8 *got;
 
@@ -72,7 +72,9 @@ static __always_inline __s64 slice(struct bpf_dynptr *ptr, struct request *r, st
 	got = bpf_dynptr_slice_rdwr(ptr, r->offset, room, sizeof(room));
 	if (!got)
 		return 0;
+	__builtin_memcpy(old, got, SLICE);
 	__builtin_memcpy(got, &b->bytes[at], SLICE);
+	__builtin_memcpy(&b->bytes[at], old, SLICE);
 	if (got != room)
 		return 1;
 	bpf_dynptr_write(ptr, r->offset, room, sizeof(room), 0);

@@ -14,6 +14,9 @@ struct pull {
 	__u32 linear;
 	__u32 metadata;
 	__u32 last; /* the last byte that was asked for, by direct access */
+	__s32 tail; /* by which to adjust the tail after that, 0: not at all */
+	__s32 tail_result;
+	__u32 after; /* bpf_xdp_get_buff_len in the end */
 };
 
 SHARED(struct pull, pulls);
@@ -35,6 +38,8 @@ int pull_machine(struct xdp_md *ctx)
 	pull->metadata = data - (__u8 *)(long)ctx->data_meta;
 	offset = (pull->asked - 1) & 0x7fff;
 	pull->last = data + offset + 1 > end ? 0xffffffff : data[offset];
+	pull->tail_result = pull->tail ? bpf_xdp_adjust_tail(ctx, pull->tail) : 0;
+	pull->after = bpf_xdp_get_buff_len(ctx);
 	return XDP_PASS;
 }
 
