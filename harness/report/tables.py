@@ -216,7 +216,7 @@ class _Figures:
 
     def _missing(self, name: str, notes: list[str]) -> str:
         found = self._by_name.get(name)
-        why = found.why if found else "not measured"
+        why = found.why if found else "not among the benches of this run"
         known = [note.partition("] ")[2] for note in notes]
         if why not in known:
             notes.append(f"[{len(notes) + 1}] {why}")
