@@ -8,8 +8,8 @@ from trial_values import OUTCOMES, result, side
 
 from harness.compare import compare
 from harness.errors import ExitCode
-from harness.perf.figures import figures_of
-from harness.perf.model import Boot, FigureChange, Performance, Policy, Reading
+from harness.perf.figures import figures_of, seen_again
+from harness.perf.model import Attribution, Boot, FigureChange, Performance, Policy, Reading
 from harness.report.figures import performance_table
 from harness.results import Outcome
 from harness.verdict import VerdictKind, decide
@@ -88,6 +88,26 @@ def measured(*figures):
 def verdict(performance, patched=Outcome.PASSED):
     comparison = compare(side("base", result("t::a", Outcome.PASSED)), side("patched", result("t::a", patched)))
     return decide(comparison, performance=performance)
+
+
+@pytest.mark.parametrize(
+    ("again", "change", "noise"),
+    [
+        (10.4, FigureChange.WORSE, 0),  # what a packet takes is rounded down
+        (8.5, FigureChange.WORSE, 1.5),
+        (0.0, FigureChange.SAME, 10),  # the boots of one kernel happened to agree
+        (-10.0, FigureChange.SAME, 20),
+    ],
+)
+def test_a_change_that_the_profile_s_boots_do_not_see_is_noise(again, change, noise):
+    (found,) = seen_again([figure((100, 100), (110, 110), (100, 100))], [Attribution(NAME, again)], POLICY)
+    assert (found.change, found.noise, found.delta) == (change, noise, 10)
+
+
+def test_a_profile_that_failed_doubts_nothing():
+    before = figure((100, 100), (110, 110), (100, 100))
+    assert seen_again([before], [Attribution(NAME, failure="on base: the guest ended")], POLICY) == (before,)
+    assert seen_again([before], [], POLICY) == (before,)
 
 
 def test_a_worse_figure_is_a_regression_and_the_line_names_the_worst():

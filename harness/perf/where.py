@@ -14,6 +14,7 @@ from harness.passes import Bench
 from harness.perf.attribution import Kernel, attribute
 from harness.perf.blame import Blame
 from harness.perf.boots import Measured, at_once, run_boots, session_of
+from harness.perf.figures import seen_again
 from harness.perf.model import QUICK, Attribution, FigureChange, Performance
 from harness.perf.profile import Profile, profiling, read_profiles
 from harness.perf.source_lines import SourceLines
@@ -23,6 +24,7 @@ from harness.store import RunFolder, inputs_digest
 
 __all__ = ["where_it_went"]
 
+_CHANGED = (FigureChange.WORSE, FigureChange.BETTER)
 _SEEDS = (1, 2)  # a function's noise is what they differ by
 _QUICK_SEEDS = (1,)  # and nobody knows it
 
@@ -56,9 +58,11 @@ def where_it_went(
 ) -> Performance:
     """The same, with the functions that each changed figure went to, or with the reason why that is not known.
 
+    A change that these boots do not see is none.
+
     clocked: the benches that a clock measures; what the verifier did, say, is no path of a packet.
     """
-    figures = performance.of(FigureChange.WORSE, FigureChange.BETTER)
+    figures = performance.of(*_CHANGED)
     changed = tuple(each.bench for each in figures if each.bench in clocked)
     if not changed:
         return performance
@@ -75,7 +79,10 @@ def where_it_went(
     except KtrialError as error:
         # The figures stand without it.
         return replace(performance, nowhere=error.summary)
-    return replace(performance, attributions=tuple(told), profiled=len(_seeds(bench)))
+    figures = seen_again(performance.figures, told, performance.policy)
+    still = {figure.bench for figure in figures if figure.change in _CHANGED}
+    shown = tuple(each for each in told if each.bench in still)
+    return replace(performance, figures=figures, attributions=shown, profiled=len(_seeds(bench)))
 
 
 def _side(image: Path, system_map: Path) -> _Side:
