@@ -71,7 +71,9 @@ def history(
         show_many(found.tests, console)
     for each in found.tests if len(found.tests) <= _AT_LENGTH else ():
         show_test(each, console)
-    for bench in found.benches:
+    for number, bench in enumerate(found.benches):
+        if number or found.tests:
+            console.print()
         show_bench(bench, console)
     if left:
         more = "with less trouble match; a longer part of a name chooses among them"

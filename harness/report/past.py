@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from statistics import median
 
-from rich.console import Console, RenderableType
+from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from harness.flakiness import flake_words
 from harness.history import BenchHistory, Durations, Ending, Measurement, Occurrence, TestHistory
 from harness.report import safe
+from harness.report.layout import name_lines, put, wrapped
 from harness.report.sparks import legend, letters, sparkline
 from harness.results import Outcome
 
@@ -19,6 +22,8 @@ __all__ = ["show_bench", "show_many", "show_test"]
 
 _NAMES = 10  # cells
 _MEASUREMENTS = 12
+_COUNTS = 30  # cells of all that stands between a name and its letters
+_LETTERS = "oldest … newest"
 
 
 def show_test(history: TestHistory, console: Console) -> None:
@@ -49,31 +54,35 @@ def show_test(history: TestHistory, console: Console) -> None:
 def show_many(histories: Sequence[TestHistory], console: Console) -> None:
     """A line for each of several tests under their files, those with the most trouble first."""
     most = max(12, min(60, console.width - 76))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("test", overflow="fold", ratio=1)
-    for title in ("runs", "flaky", "bad", "median"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("oldest … newest", no_wrap=True)
+    room = max(20, console.width - max(most + 1, len(_LETTERS)) - _COUNTS)
+    titles = f"{'test':{room}}  {'runs':>4}  {'flaky':>5}  {'bad':>3}  {'median':>8}  {_LETTERS}"
+    put(console, Text(titles, "bold"))
     files: dict[str, list[TestHistory]] = {}
     for each in sorted(histories, key=_trouble, reverse=True):
         files.setdefault(each.test.rpartition("::")[0], []).append(each)
     for file, group in files.items():
         if file:
-            table.add_row(safe.text(file, "dim"))
+            put(console, safe.text(file, "dim"))
         for each in group:
-            table.add_row(*_row(each, file, most))
-    console.print(table)
-    console.print(_legend(histories))
+            indent = "  " if file else ""
+            *above, last = name_lines(safe.line(each.test.removeprefix(f"{file}::")), room - len(indent))
+            for line in above:
+                put(console, f"{indent}{line}")
+            put(console, f"{indent}{last}" + " " * (room - len(indent) - cell_len(last)), "  ", _counts(each, most))
+    put(console, _legend(histories))
 
 
-def _row(history: TestHistory, file: str, most: int) -> tuple[RenderableType, ...]:
-    return (
-        Text("  " if file else "") + safe.text(history.test.removeprefix(f"{file}::")),
-        str(len(history.occurrences)),
-        _number(history.count(Ending.FLAKY), "yellow"),
-        _number(history.count(Ending.FAILED, Ending.CRASHED, Ending.TIMED_OUT), "bold red"),
-        f"{history.durations.median:.2f} s" if history.durations else "",
-        letters(history.occurrences, most),
+def _counts(history: TestHistory, most: int) -> Text:
+    """`  28      0    3    0.02 s  ...F...`: how often it was run, was flaky and was bad, how long it took, and all."""
+    bad = history.count(Ending.FAILED, Ending.CRASHED, Ending.TIMED_OUT)
+    return Text("  ").join(
+        (
+            Text(f"{len(history.occurrences):4}"),
+            _number(history.count(Ending.FLAKY), 5, "yellow"),
+            _number(bad, 3, "bold red"),
+            Text(f"{history.durations.median:6.2f} s" if history.durations else " " * 8),
+            letters(history.occurrences, most),
+        )
     )
 
 
@@ -93,7 +102,7 @@ def show_bench(history: BenchHistory, console: Console) -> None:
             facts.add_row(side, safe.text(_figures(values, every, unit, console)))
     console.print(facts)
     console.print()
-    console.print(_measurements(history.measurements[-_MEASUREMENTS:]))
+    _measurements(history.measurements[-_MEASUREMENTS:], console)
     if len(history.measurements) > _MEASUREMENTS:
         console.print(Text(f"... and {len(history.measurements) - _MEASUREMENTS} before", "dim"))
 
@@ -108,19 +117,28 @@ def _figures(values: Sequence[float | None], among: Sequence[float], unit: str, 
     return f"{spark}  {extent} {unit}"
 
 
-def _measurements(measurements: Sequence[Measurement]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("run", "kernel", "series"):
-        table.add_column(title, overflow="fold")
-    for title in ("base", "patched", "noise"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    for each in measurements:
-        name = safe.text(_titled(each.series, each.revision))
-        figures = [f"{value:.10g}" if value is not None else "-" for value in (each.base, each.patched, each.noise)]
-        told = f"{each.unit} ({each.instrument}) {each.change}"
-        table.add_row(safe.text(each.run), safe.text(each.version), name, *figures, safe.text(told))
-    return table
+def _measurements(measurements: Sequence[Measurement], console: Console) -> None:
+    """The figures of each run, under its series. A run is named by the end of its id, by which it can be shown."""
+    names = [safe.line(each.run.rpartition("-")[2]) for each in measurements]
+    kernels = [safe.line(each.version or "?") for each in measurements]
+    widths = [max(map(cell_len, (title, *cells))) for title, cells in (("run", names), ("kernel", kernels))]
+    head = f"  {'when':10}  {'run':{widths[0]}}  {'kernel':{widths[1]}}  {'base':>9}  {'patched':>9}  {'noise':>7}"
+    put(console, Text(head, "bold"))
+    rows = zip(measurements, names, kernels, strict=True)
+    for title, group in groupby(rows, lambda row: _measured(row[0])):
+        wrapped(console, safe.text(title, "dim"), "", "  ")
+        for each, name, kernel in group:
+            values = (each.base, each.patched, each.noise)
+            figures = [f"{value:.10g}" if value is not None else "-" for value in values]
+            beside = [cell + " " * (width - cell_len(cell)) for cell, width in zip((name, kernel), widths, strict=True)]
+            numbers = f"{figures[0]:>9}  {figures[1]:>9}  {figures[2]:>7}"
+            put(console, safe.text(f"  {_day(each.started):10}  {'  '.join(beside)}  {numbers}  {each.change}"))
+
+
+def _measured(each: Measurement) -> str:
+    """Which series, and what was read by which instrument."""
+    read = f"{each.unit} by {each.instrument}" if each.unit else each.instrument
+    return f"{_titled(each.series, each.revision) or 'without a series'}; {read}"
 
 
 def _kernels(history: TestHistory) -> Table:
@@ -163,8 +181,8 @@ def _trouble(history: TestHistory) -> tuple[int, int]:
     return history.count(Ending.FLAKY), bad
 
 
-def _number(count: int, style: str) -> Text:
-    return Text(str(count), style if count else "dim")
+def _number(count: int, width: int, style: str) -> Text:
+    return Text(f"{count:{width}}", style if count else "dim")
 
 
 def _day(started: str) -> str:
