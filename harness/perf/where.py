@@ -25,8 +25,9 @@ from harness.store import RunFolder, inputs_digest
 __all__ = ["where_it_went"]
 
 _CHANGED = (FigureChange.WORSE, FigureChange.BETTER)
-_SEEDS = (1, 2)  # a function's noise is what they differ by
-_QUICK_SEEDS = (1,)  # and nobody knows it
+# Not those of the figures, which these boots read once more. A function's noise is what they differ by.
+_SEEDS = (5, 6)
+_QUICK_SEEDS = (5,)  # and nobody knows it
 
 
 @dataclass(frozen=True)
