@@ -19,6 +19,7 @@ from harness.compare import Change, TestChange, compare
 from harness.report.decode import Places
 from harness.report.evidence import Evidence
 from harness.report.html import html_page, write_folder
+from harness.report.html.plots import Curve, curve_plot
 from harness.report.html.tree import tree_of
 from harness.results import Outcome, SideResults, TestResult
 from harness.run_result import RunResult
@@ -274,3 +275,14 @@ def test_the_policy_lets_the_pages_own_script_run(tmp_path):
     form = re.search(r'<form id="filter"[^>]*>', shown)
     assert form
     assert "hidden" not in form[0]
+
+
+def test_sizes_under_a_curve_are_told_where_they_have_room():
+    sizes = ("64", "512", "1024", "1500", "linear+1", "9000", "linear+14page")
+    drawn = str(curve_plot("x", sizes, [Curve("base", (1.0,) * 7)], "insns"))
+    found = re.findall(r'<text class="label" x="([\d.]+)" y="(176|188)\.0" text-anchor="middle">([^<]*)<', drawn)
+    assert [name for _, _, name in found] == [*sizes]
+    for row in ("176", "188"):
+        ends = [(float(at) - 3.3 * len(name), float(at) + 3.3 * len(name)) for at, on, name in found if on == row]
+        assert all(end < begin for (_, end), (begin, _) in pairwise(ends))
+        assert ends[-1][1] <= 360

@@ -6,7 +6,7 @@ Base and patched differ in the shape of their marks and in the line's dashes as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 from xml.etree import ElementTree as ET
@@ -43,14 +43,14 @@ class Dots:
 
 def curve_plot(title: str, ticks: Sequence[str], curves: Sequence[Curve], unit: str) -> Markup:
     """Curves over named places, from zero: what is twice as high costs twice as much."""
-    left, right, top, bottom, width, height = 52.0, 12.0, 12.0, 40.0, 360.0, 200.0
+    left, right, top, bottom, width, height, inset = 52.0, 12.0, 12.0, 52.0, 360.0, 212.0, 10.0
     svg = _svg(width, height, title)
     highest = max((value for curve in curves for value in curve.values if value is not None), default=1.0)
     steps = _round_steps(0.0, highest)
-    span = (width - left - right) / max(len(ticks) - 1, 1)
+    span = (width - left - right - 2 * inset) / max(len(ticks) - 1, 1)
 
     def x(place: int) -> float:
-        return left + place * span
+        return left + inset + place * span
 
     def y(value: float) -> float:
         return height - bottom - (height - top - bottom) * value / steps[-1]
@@ -58,9 +58,8 @@ def curve_plot(title: str, ticks: Sequence[str], curves: Sequence[Curve], unit: 
     for step in steps:
         _add(svg, "line", "grid", x1=left, x2=width - right, y1=y(step), y2=y(step))
         _text(svg, left - 6, y(step) + 4, f"{step:g}", anchor="end")
-    for place, tick in _legible(ticks, span):
-        at_end = place == len(ticks) - 1 and place
-        _text(svg, x(place) + 6 * bool(at_end), height - bottom + 16, tick, anchor="end" if at_end else "middle")
+    for at, row, tick in _legible([x(place) for place in range(len(ticks))], ticks, width - 2):
+        _text(svg, at, height - bottom + 16 + row * 12, tick, anchor="middle")
     _text(svg, left, height - 6, unit, kind="unit")
     for number, curve in enumerate(curves):
         known = [(x(place), y(value)) for place, value in enumerate(curve.values) if value is not None]
@@ -187,16 +186,16 @@ def _markup(svg: ET.Element) -> Markup:
     return Markup(ET.tostring(svg, encoding="unicode"))  # ElementTree escaped it
 
 
-def _legible(ticks: Sequence[str], span: float) -> Iterable[tuple[int, str]]:
-    """As many ticks as have room beside each other, the last always."""
-    widest = max((len(tick) for tick in ticks), default=1) * _LETTER * 1.2 + 6
-    every = max(1, ceil(widest / max(span, 1.0)))
-    last = len(ticks) - 1
-    return [
-        (place, tick)
-        for place, tick in enumerate(ticks)
-        if place == last or (place % every == 0 and last - place >= every)
-    ]
+def _legible(places: Sequence[float], ticks: Sequence[str], width: float) -> list[tuple[float, int, str]]:
+    """(middle, row, label) of as many as have room in two rows: the first, the last, then in order."""
+    order = [*dict.fromkeys((0, len(ticks) - 1, *range(len(ticks))))] if ticks else []
+    kept: list[tuple[float, int, str]] = []
+    for number in order:
+        half = len(ticks[number]) * _LETTER / 2
+        at = min(places[number], width - half)
+        crowded = {row for other, row, told in kept if abs(at - other) < half + len(told) * _LETTER / 2 + 6}
+        kept += [(at, row, ticks[number]) for row in (0, 1) if row not in crowded][:1]
+    return sorted(kept)
 
 
 def _round_steps(low: float, high: float, count: int = 4) -> list[float]:
