@@ -63,6 +63,7 @@ HOSTILE = [
     "\udcff lone \ud800 surrogates \udfff",
     "\ufffe\uffff\U0010ffff nonchar",
     "wide 漢字 é 👩‍💻 \u0301",
+    "=?utf-8?q?x=0AX-Forged=3A_1?= <a@example.org>",
     " ",
     "",
 ]
@@ -220,8 +221,7 @@ def check_json(result: RunResult) -> None:
 
 def check_mail(result: RunResult) -> None:
     """The headers that ktrial writes, each once, and a body of printable lines in which nobody tested anything."""
-    message = compose(result, Letterhead(), to=["list@example.org"], date=datetime(2026, 1, 2, tzinfo=UTC))
-    read = message_from_bytes(as_bytes(message), policy=policy.default)
+    read = message_from_bytes(mail_of(result), policy=policy.default)
     names = [name.lower() for name in read]
     assert set(names) <= MAIL_HEADERS
     assert len(names) == len(set(names))
@@ -230,6 +230,10 @@ def check_mail(result: RunResult) -> None:
     body = read.get_content()
     assert all(line.isprintable() for line in body.splitlines())
     assert not re.search(r"^[ \t]*[\w-]+-by:", body, re.MULTILINE | re.IGNORECASE)
+
+
+def mail_of(result: RunResult) -> bytes:
+    return as_bytes(compose(result, Letterhead(), to=["list@example.org"], date=datetime(2026, 1, 2, tzinfo=UTC)))
 
 
 def check_all(result: RunResult) -> None:
@@ -280,6 +284,10 @@ def test_a_line_of_ten_megabytes_is_cut_and_nothing_else_is_lost():
     check_ktap(text := ktap_text(result), result)
     check_markdown(markdown(result), result)
     check_terminal(result, Verbosity.VERBOSE)
+    series = replace(result.series, title=long, author=f"{long} <a@example.org>")
+    check_mail(mailed := replace(result, series=series, environment=replace(result.environment, ktrial=long)))
+    assert len(mail_of(mailed)) < 20_000
+    assert max(map(len, mail_of(mailed).split(b"\n"))) <= 998
     assert len(page) < 200_000
     assert len(document) < 100_000
     assert len(text) < 100_000
