@@ -50,6 +50,13 @@ def test_tests_that_base_has_too_are_not_new():
     assert {proof.test[len(ITEM) + 1 :]: proof.new for proof in found if proof.test != ITEM} == {"a": False, "b": True}
 
 
+def test_what_a_program_leaves_behind_proves_nothing_either_way():
+    leaves = TestResult(f"{ITEM}/leaves nothing behind", Outcome.XFAILED)
+    sides = [side(name, item="passed") for name in ("proof", "base", "patched")]
+    with_it = [SideResults(each.side, (*each.results, leaves), (), 1.0, True) for each in sides]
+    assert [proof.test for proof in proofs(*with_it)] == [ITEM]
+
+
 def test_tests_of_programs_that_the_series_leaves_alone_are_left_out():
     other = TestResult("kselftest/test_kselftest.py::test[bpf:test_progs/other]/x", Outcome.PASSED)
     patched = side("patched", item="passed", a="passed")

@@ -10,6 +10,9 @@ from harness.results import Outcome, SideResults, TestResult
 
 __all__ = ["Proof", "ProofKind", "failing", "proof_words", "proofs"]
 
+# How suites/kselftest calls the result that only tells what a program left behind: it proves nothing of the kernel.
+_LEAVES = "]/leaves nothing behind"
+
 
 class ProofKind(StrEnum):
     """What one test of the series' own shows. Exactly one holds. In the order of reports."""
@@ -104,6 +107,8 @@ def _worst(results: list[TestResult]) -> Outcome | None:
 def _by_test(results: Iterable[TestResult]) -> dict[str, list[TestResult]]:
     found: dict[str, list[TestResult]] = {}
     for result in results:
+        if result.test.endswith(_LEAVES):
+            continue
         found.setdefault(result.test, []).append(result)
     return found
 

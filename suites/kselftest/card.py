@@ -18,6 +18,7 @@ __all__ = ["Card", "plugged"]
 
 _FAR = "ktrial-far"
 _V4, _V6 = ("192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::2")
+_PREFIX_V6 = "2001:db8:2::/64"  # of no address above: NetDrvContEnv takes its namespace's from it
 _SETUP = f"""
 set -e
 ip netns add {_FAR}
@@ -54,6 +55,7 @@ def plugged(device: str) -> Iterator[Card]:
         "REMOTE_ARGS": _FAR,
         **dict(zip(("LOCAL_V4", "REMOTE_V4"), _V4, strict=True)),
         **dict(zip(("LOCAL_V6", "REMOTE_V6"), _V6, strict=True)),
+        "LOCAL_PREFIX_V6": _PREFIX_V6,
     }
     try:
         yield Card(_SETUP, env)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,8 @@ __all__ = ["Ended", "run_program", "writable_tree"]
 HOME = Path("/tmp/ktrial-kselftest")
 SELFTESTS = "tools/testing/selftests"
 _GRACE = 10.0  # seconds for a script's own clean-up, once it was told to end
-_MOST_OUTPUT = 400_000  # bytes; test_verifier prints 100,000
+_LEAVING = 1.0  # seconds for what ends by itself: a process in the background, the links of a namespace that is gone
+_MOST_OUTPUT = 4_000_000  # bytes; test_verifier prints 100,000
 _PR_SET_CHILD_SUBREAPER = 36  # include/uapi/linux/prctl.h
 
 # The kernel's own tests expect what `make run_tests` gives them: the initial network namespace (its sysctls are in no
@@ -38,11 +40,16 @@ _NETDEVSIM = "/sys/bus/netdevsim"
 
 @dataclass(frozen=True)
 class Ended:
-    """How a program ended. status: its exit status, negative for a signal, 124 where its time ran out."""
+    """How a program ended. status: its exit status, negative for a signal, 124 where its time ran out.
+
+    cut: bytes at the front of its output that were too many to keep. left: what it left behind, by name; removed.
+    """
 
     status: int
     output: str
     seconds: float
+    cut: int = 0
+    left: tuple[str, ...] = ()
 
 
 def writable_tree(root: str) -> Path:
@@ -87,11 +94,11 @@ def run_program(tree: Path, program: Program, seconds: float, card: Card | None 
             start_new_session=True,
         )
         status = _wait(process, seconds)
-        _end_children(before)
-        _remove_devices(_devices() - devices)
-        output.seek(0)
-        text = output.read()[-_MOST_OUTPUT:].decode("utf-8", "replace")
-    return Ended(status, text, time.monotonic() - began)
+        left = _clean(before, devices)
+        cut = max(0, output.seek(0, os.SEEK_END) - _MOST_OUTPUT)
+        output.seek(cut)
+        text = output.read().decode("utf-8", "replace")
+    return Ended(status, text, time.monotonic() - began, cut, left)
 
 
 # A script that lost its execute bit (a patch from a mail without modes) is run by its own interpreter, as
@@ -147,6 +154,43 @@ def _children_by_stat() -> set[int]:
             if int(parent) == os.getpid():
                 found.add(int(name))
     return found
+
+
+def _clean(before: set[int], devices: set[tuple[str, str]]) -> tuple[str, ...]:
+    """End and remove what a program left, after a while for what goes by itself; gives what it was."""
+    deadline = time.monotonic() + _LEAVING
+    while ((left := _running(before)) or _devices() - devices) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    made = _devices() - devices
+    named = _named([f"process {_command(child)}" for child in left] + [f"{kind} {name}" for kind, name in made])
+    _end_children(before)
+    _remove_devices(_devices() - devices)
+    return named
+
+
+def _running(before: set[int]) -> set[int]:
+    """Our children that were not there before and have not ended; those that have are waited for."""
+    left = _children() - before
+    return {child for child in left if not _reaped(child)}
+
+
+def _reaped(child: int) -> bool:
+    try:
+        return os.waitpid(child, os.WNOHANG)[0] == child
+    except ChildProcessError:
+        return True
+
+
+def _command(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/comm").read_text("utf-8", "replace").strip()
+    except OSError:
+        return "?"
+
+
+def _named(things: list[str]) -> tuple[str, ...]:
+    """Each once, with how many there are of it, in an order that is the same on every boot."""
+    return tuple(f"{thing} ({count})" if count > 1 else thing for thing, count in sorted(Counter(things).items()))
 
 
 def _end_children(before: set[int]) -> None:
