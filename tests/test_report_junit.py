@@ -14,8 +14,11 @@ from report_whole import whole
 
 from harness.compare import Change, compare
 from harness.errors import ExitCode, MachineLost
+from harness.flakiness import KnownFlake
 from harness.report.cases import Standing, cases_of
 from harness.report.junit import junit_xml
+from harness.report.ktap import ktap_text
+from harness.report.markdown import markdown
 from harness.results import Boot, Outcome, SideResults, TestResult
 from harness.run_result import RunResult
 from harness.verdict import decide, failed_verdict, failure_of, identical_verdict
@@ -74,6 +77,18 @@ def test_a_flaky_test_is_no_failure():
     assert result.comparison is not None
     assert result.comparison.of(Change.FLAKY)
     assert counted(result)["skipped"] == 1
+
+
+@pytest.mark.parametrize("patched", [[Outcome.PASSED, Outcome.FAILED], [Outcome.FAILED, Outcome.FAILED]])
+def test_what_is_known_of_its_flaking_is_told_in_every_form_of_cases(patched):
+    result = tried([Outcome.PASSED, Outcome.PASSED], patched)
+    result = replace(result, known_flaky=(KnownFlake("s/t.py::test_it", 3, 120, 3),))
+    words = "(flaky in 3 of 120 base runs before)"
+    case = next(case for case in cases_of(result) if case.name == "test_it")
+    assert case.message.endswith(words)
+    assert words in junit_xml(result).decode()
+    assert words in ktap_text(result)
+    assert f"`s/t.py::test_it` {words} |" in markdown(result)
 
 
 def test_a_test_without_a_result_is_an_error():

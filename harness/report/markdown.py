@@ -14,6 +14,7 @@ from itertools import accumulate, takewhile
 
 from harness.compare import Change, TestChange
 from harness.errors import ExitCode
+from harness.flakiness import flake_words
 from harness.perf.model import Attribution, Figure, FigureChange, Performance
 from harness.report import facts, safe
 from harness.report.benches import short_name
@@ -115,9 +116,10 @@ def _changes(result: RunResult) -> str:
     if comparison is None or not differing:
         return ""
     rows = []
+    flakes = {known.test: f" ({flake_words(known)})" for known in result.known_flaky}
     for change in Change:
         tests = [test for test in differing if test.change is change]
-        rows += [_row(test) for test in tests[:_ROWS]]
+        rows += [_row(test, flakes.get(test.test, "")) for test in tests[:_ROWS]]
         if len(tests) > _ROWS:
             rows.append((str(change), f"... and {len(tests) - _ROWS} more", "", ""))
     shown = _table(("Change", "Test", "Base", "Patched"), rows)
@@ -125,9 +127,9 @@ def _changes(result: RunResult) -> str:
     return f"### Tests: {total}\n\n{shown}"
 
 
-def _row(test: TestChange) -> tuple[str, str, str, str]:
+def _row(test: TestChange, beside: str) -> tuple[str, str, str, str]:
     base, patched = (facts.outcome_words(test, side) for side in ("base", "patched"))
-    return str(test.change), _cell(test.test), base, patched
+    return str(test.change), _cell(test.test) + beside, base, patched
 
 
 def _failures(result: RunResult, places: Places) -> Iterator[str]:
