@@ -114,7 +114,7 @@ SEARCH = """(async words => {
 
 @pytest.mark.parametrize(
     ("words", "found"),
-    [("case=7]", 1), ("t_3.py", 15), ("test_ CASE=12]", 1), ("no", 1), ("nothing like it", 0)],
+    [("case=7]", 1), ("t_3.py", 15), ("test_ CASE=12]", 1), ("no", 1), ("FAILED case=0]", 1), ("nothing like it", 0)],
 )
 def test_the_search_finds_files_names_and_reasons(page, folder, words, found):
     page.open((folder / "big.html").as_uri())
