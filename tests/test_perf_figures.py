@@ -202,6 +202,17 @@ def test_what_cannot_be_told_is_wrapped_under_itself():
     assert " ".join(" ".join(lines).split()).endswith("words " * 39 + "words")
 
 
+def test_all_figures_are_shown_with_the_reasons_of_those_that_cannot_be_told():
+    unread = Boot("patched", 1, (Reading(NAME, failure="the guest ended: panic"),))
+    figures = figures_of([*boots((100,), (), (100,)), unread], POLICY)
+    console = Console(width=100, color_system=None)
+    with console.capture() as captured:
+        console.print(performance_table(Performance("icount", "", figures), every=True))
+    text = " ".join(captured.get().split())
+    assert "get_buff_len[9000] 100 - cannot tell" in text
+    assert f"cannot tell: {NAME}: on patched: the guest ended: panic" in text
+
+
 def test_a_hostile_name_stays_text():
     hostile = figures_of(boots((1, 1), (9, 9), (1, 1), bench="s/b.py::bench_\x1b[31m[bold]x\n\u202e"), POLICY)
     shown = text_of(measured(*hostile))

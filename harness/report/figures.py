@@ -30,7 +30,7 @@ _COLUMNS = (("base", 7), ("patched", 7), ("change", 7), ("", 7), ("noise", 5))
 def performance_table(performance: Performance, *, every: bool = False) -> RenderableType:
     """The instrument, the figures that changed (or all of them), how many did not, and tables as series have them."""
     shown = performance.figures if every else performance.of(FigureChange.WORSE, FigureChange.BETTER)
-    unknown = () if every else performance.of(FigureChange.UNKNOWN)
+    unknown = performance.of(FigureChange.UNKNOWN)
     parts: list[RenderableType] = [Hanging(Text.assemble(("performance  ", "bold"), safe.text(_head(performance))), 2)]
     if shown:
         parts += _tables(shown if every else _largest(shown))

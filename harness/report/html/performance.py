@@ -129,7 +129,7 @@ def _row(figure: Figure) -> FigureRow:
         patched=reading(figure.patched),
         delta=_delta(figure),
         share="" if figure.change is FigureChange.UNKNOWN else f"{figure.share:+.1%}",
-        noise="" if figure.change is FigureChange.UNKNOWN else reading(figure.noise),
+        noise="" if figure.change is FigureChange.UNKNOWN and figure.interval is None else reading(figure.noise),
         interval=certainty(figure),
         why=figure.why,
     )
