@@ -49,7 +49,7 @@ class Reproduction:
 
 def commands(reproduction: Reproduction) -> str:
     """The short way, for a report: the test on both kernels that were built, then the whole trial of it."""
-    return "\n".join((*_test_commands(reproduction), _run_command(reproduction)))
+    return "\n".join((*_test_commands(reproduction), "# the whole trial, of this alone", _run_command(reproduction)))
 
 
 def script(reproduction: Reproduction) -> str:
@@ -84,12 +84,17 @@ def script(reproduction: Reproduction) -> str:
 
 
 def _test_commands(reproduction: Reproduction) -> list[str]:
-    images = (reproduction.base_image, reproduction.patched_image)
+    """The test on each kernel, below a comment that says which: their images' names do not."""
+    images = (("base", reproduction.base_image), ("patched", reproduction.patched_image))
     plans = reproduction.selftests or (None, None)
     return [
-        shlex.join(("ktrial", "test", str(image), *_selection(_alone(reproduction)), *_selftests(plan)))
-        for image, plan in zip(images, plans, strict=True)
+        line
+        for (side, image), plan in zip(images, plans, strict=True)
         if image
+        for line in (
+            f"# on {side}",
+            shlex.join(("ktrial", "test", str(image), *_selection(_alone(reproduction)), *_selftests(plan))),
+        )
     ]
 
 

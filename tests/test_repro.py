@@ -148,5 +148,6 @@ def test_an_unknown_way_is_bad_usage(recorded):
 
 def test_the_short_form_is_the_same_commands():
     lines = commands(ONE).splitlines()
-    assert len(lines) == 3
-    assert all(f"    {line}\n" in script(ONE) for line in lines)
+    assert lines[::2] == ["# on base", "# on patched", "# the whole trial, of this alone"]
+    assert len(lines) == 6
+    assert all(f"    {line}\n" in script(ONE) for line in lines[1::2])
