@@ -78,6 +78,17 @@ def test_a_bpf_program_that_nobody_asked_for_is_left_out_where_it_does_not_compi
     assert [program.unbuildable for program in installed.programs] == [""]
 
 
+def test_files_that_only_lend_functions_stay_with_the_tests_that_call_them(wanted, tmp_path):
+    lends = '#include "lent.skel.h"\nint lend_whole(int count)\n{\n}\n'
+    asks = "void test_asks(void)\n{\n lend_whole(1);\n}\n"
+    commit = commit_tree(tmp_path / "git", {f"{BPF}/prog_tests/whole.c": lends, f"{BPF}/prog_tests/asks.c": asks})
+    installed = build_selftests(wanted(commit, "bpf/asks"))
+    assert not installed.programs[0].unbuildable
+    assert {path.name for path in (installed.root / BPF / "prog_tests").glob("*.c")} == {"asks.c", "whole.c"}
+    assert (installed.root / BPF / "progs" / "lent.c").exists()
+    assert not (installed.root / BPF / "progs" / "tail.c").exists()
+
+
 def test_a_flavour_that_this_tree_or_compiler_does_not_have_says_so(wanted, tmp_path):
     installed = build_selftests(wanted(commit_tree(tmp_path / "git"), "bpf/test_progs-cpuv9/tail", "bpf/tail_alone"))
     told = {program.name: program.unbuildable for program in installed.programs}

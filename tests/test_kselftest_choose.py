@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from selftest_tree import SELFTESTS, commit_tree, write_tree
+from selftest_tree import FILES, SELFTESTS, commit_tree, write_tree
 
 from harness.errors import UsageError
 from harness.kselftest.choose import Chooser
@@ -143,6 +143,35 @@ def test_a_touched_file_stands_for_the_programs_made_from_it(chooser, touched, c
     assert all(program.why == f"touches {touched}" for program in programs)
 
 
+# As in 7.2, where test_xsk.c has no test, and both the tests of xsk.c and xskxceiver call into it.
+LENDER = {
+    f"{BPF}/Makefile": "EXTRA_SRC := $(CURDIR)/prog_tests/whole.c\n"
+    + FILES[f"{BPF}/Makefile"].replace("test_verifier test_progs", "test_verifier test_progs test_maps xskxceiver"),
+    f"{BPF}/prog_tests/whole.c": '#include "lent.skel.h"\nint lend_whole(int count)\n{\n}\n',
+    f"{BPF}/prog_tests/asks.c": "void test_asks(void)\n{\n lend_whole(1);\n}\n",
+    f"{BPF}/xskxceiver.c": '#include "light.skel.h"\n',
+    f"{BPF}/map_tests/stats.c": '#include "case_a.skel.h"\n',
+    f"{BPF}/verifier/jumps.c": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("touched", "chosen"),
+    [
+        ("prog_tests/whole.c", ["bpf:test_progs/asks", "bpf:xskxceiver"]),
+        ("progs/lent.c", ["bpf:test_progs/asks", "bpf:test_progs/lends"]),
+        ("progs/light.c", ["bpf:test_progs/light", "bpf:xskxceiver"]),
+        ("map_tests/stats.c", ["bpf:test_maps"]),
+        ("progs/case_a.c", ["bpf:test_progs/many", "bpf:test_maps"]),
+        ("verifier/jumps.c", ["bpf:test_verifier"]),
+    ],
+)
+def test_a_touched_part_stands_for_the_programs_that_take_it_in(tmp_path, touched, chosen):
+    (tmp_path / "vmlinux").touch()
+    maker = Maker(write_tree(tmp_path / "tree", LENDER), tmp_path / "vmlinux", tmp_path / "log")
+    assert names(Chooser(maker).choose((), [f"{BPF}/{touched}"])) == chosen
+
+
 def test_a_script_is_made_with_what_its_library_starts(chooser):
     (program,) = chooser.named("net/send.sh", "asked")
     assert program.targets == ("sender",)
@@ -159,8 +188,9 @@ def test_a_driver_test_is_made_with_what_it_needs_of_the_library_and_knows_its_c
 def test_timeouts_are_those_of_the_settings(tree, tmp_path):
     assert timeout_of(tree / SELFTESTS / "net") == 120
     assert timeout_of(tmp_path) == 45
-    (tmp_path / "settings").write_text("# none\ntimeout=0\n")
-    assert timeout_of(tmp_path) == 600
+    for asked, seconds in ((0, 3600), (1800, 1800), (3600, 3600), (90000, 3600)):
+        (tmp_path / "settings").write_text(f"# none\ntimeout={asked}\n")
+        assert timeout_of(tmp_path) == seconds
 
 
 def test_the_longest_folder_with_a_makefile_is_the_collection(tree):

@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.kernel_make import SOURCE
 from harness.kselftest.make import Broken, Maker, broken_targets
 from harness.kselftest.model import SELFTESTS, Program
-from harness.kselftest.progs import TestProgs, TestSource
+from harness.kselftest.progs import FOLDERS, TestProgs, TestSource
 
 __all__ = ["build_bpf"]
 
@@ -65,7 +65,9 @@ class _Build:
             self.sources = ()
             return
         files = {path for program in wanted for path in program.sources}
-        own = (each for each in self.tests.sources if f"{_FOLDER}/prog_tests/{each.file}" in files)
+        own = [each for each in self.tests.sources if f"{_FOLDER}/prog_tests/{each.file}" in files]
+        if any(not target.startswith(_RUNNER) for program in wanted for target in program.targets):
+            own += self.tests.of_others()
         self.sources = self.tests.with_companions(own)
         kept = {each.file for each in self.sources}
         programs = self._programs(wanted)
@@ -148,7 +150,9 @@ class _Build:
 
     def _files(self, program: Program) -> set[str]:
         """The sources of a program, those of tests whose functions it calls, and of skeletons that it includes."""
-        own = {Path(path).name for path in program.sources}
+        # A file of such a folder may be called as one of progs/ is, and has nothing to do with it.
+        paths = (Path(path) for path in program.sources)
+        own = {path.name for path in paths if path.parent.name not in FOLDERS.values()}
         tests = self.tests.with_companions(each for each in self.tests.sources if each.file in own)
         parts = (*tests, *(self.tests.of_binary(name) for name in program.targets if not name.startswith(_RUNNER)))
         return own.union({each.file for each in tests}, *(each.programs for each in parts))

@@ -15,7 +15,7 @@ from functools import cached_property
 from harness.kselftest.collection import LIBRARY, Collection, collection_of, read_collection
 from harness.kselftest.make import Maker
 from harness.kselftest.model import SELFTESTS, Program
-from harness.kselftest.progs import TestProgs, TestSource
+from harness.kselftest.progs import FOLDERS, TestProgs, TestSource
 
 __all__ = ["Chooser"]
 
@@ -78,7 +78,7 @@ class Chooser:
         if collection == _BPF:
             candidates += [self._test(source, test, _RUNNER, "") for source, test in self._all_tests]
         listed = self.collection(collection)
-        candidates += [listed.program(name, "") for name in listed.names if not name.startswith(_RUNNER)]
+        candidates += [self._program(listed, name, "") for name in listed.names if not name.startswith(_RUNNER)]
         found = []
         for program in candidates:
             own = [path for path in files if path in program.sources]
@@ -103,7 +103,11 @@ class Chooser:
         # What is only ever asked for by its name: made, but no part of `make run_tests`.
         names += [name for name in (*listed.extended, *listed.more) if name == pattern]
         kept = [name for name in dict.fromkeys(names) if not (without and name.startswith(without))]
-        return [listed.program(name, why) for name in kept]
+        return [self._program(listed, name, why) for name in kept]
+
+    def _program(self, listed: Collection, name: str, why: str) -> Program:
+        program = listed.program(name, why)
+        return self._with_parts(program) if listed.name == _BPF else program
 
     def _tests_named(self, pattern: str, why: str) -> list[Program]:
         runner, _, rest = pattern.partition("/") if pattern.startswith(_RUNNER) else (_RUNNER, "", pattern)
@@ -116,16 +120,30 @@ class Chooser:
 
     def _test(self, source: TestSource, test: str, runner: str, why: str) -> Program:
         folder = f"{SELFTESTS}/{_BPF}"
-        programs = sorted(f"{folder}/progs/{name}" for name in source.programs)
+        # With the files that only lend functions; one that has tests of its own is theirs.
+        parts = [each for each in self.tests.with_companions([source]) if each is source or not each.tests]
+        files = [f"{folder}/prog_tests/{part.file}" for part in parts]
+        programs = sorted({f"{folder}/progs/{name}" for part in parts for name in part.programs})
         return Program(
             _BPF,
             f"{runner}/{test}",
             (f"./{runner}", "-a", test),
             _TEST_TIMEOUT,
-            sources=(f"{folder}/prog_tests/{source.file}", *programs),
+            sources=(*files, *programs),
             targets=(runner,),
             why=why,
         )
+
+    def _with_parts(self, program: Program) -> Program:
+        """The same with the BPF programs that its binaries include, and the files in folders of their own."""
+        folder = f"{SELFTESTS}/{_BPF}"
+        found = {f"{folder}/progs/{name}" for each in program.targets for name in self.tests.of_binary(each).programs}
+        for binary, parts in FOLDERS.items():
+            if binary in program.targets:
+                found |= {f"{folder}/{parts}/{path.name}" for path in (self.tests.folder / parts).glob("*.c")}
+        if "xskxceiver" in program.targets:
+            found |= {f"{folder}/prog_tests/{part.file}" for part in self.tests.of_others()}
+        return replace(program, sources=tuple(dict.fromkeys((*program.sources, *sorted(found)))))
 
     @cached_property
     def tests(self) -> TestProgs:

@@ -20,7 +20,7 @@ CARD = "virtio_net"
 _PROGRAMS = ("TEST_PROGS", "TEST_GEN_PROGS", "TEST_CUSTOM_PROGS")
 _PRODUCTS = ("TEST_GEN_FILES", "TEST_GEN_PROGS_EXTENDED")
 _DEFAULT_TIMEOUT = 45.0  # kselftest/runner.sh: kselftest_default_timeout
-_LONGEST = 600.0  # seconds; `timeout=0` is for ever, and some say an hour
+_LONGEST = 3600.0  # seconds; what net/settings asks for, and our word for `timeout=0`, which is for ever
 _WORD = re.compile(r"[\w.+-]+")
 # drivers/net/README.rst: tests of drivers/net must run on both, those of drivers/net/hw have no device of their own.
 _ON_BOTH, _ON_CARDS = "drivers/net", "drivers/net/hw"

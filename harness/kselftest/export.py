@@ -26,7 +26,7 @@ _PATHS = (
     "arch/{arch}/include",
     "arch/{arch}/entry/syscalls",
     "arch/{arch}/tools",
-    "Documentation/netlink/specs",
+    "Documentation/netlink",
 )
 # What libbpf, bpftool and resolve_btfids are made from.
 TOOLING = (

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-__all__ = ["TestProgs", "TestSource"]
+__all__ = ["FOLDERS", "TestProgs", "TestSource"]
+
+FOLDERS = {"test_maps": "map_tests", "test_verifier": "verifier"}
+"""Binaries of the collection that are made from a whole folder of files (bpf/Makefile)."""
 
 _FUNCTION = re.compile(r"^void (?:serial_)?test_(\w+)\((?:void)?\)", re.MULTILINE)
 _SKELETON = re.compile(r'#include\s+"([\w-]+)\.(skel|lskel|subskel)\.h"')
@@ -26,7 +29,6 @@ _LIST = r"^{name}\s*[:+]?=\s*((?:[^\n]*\\\n)*[^\n]*)$"
 # A function that another file may call: it begins a line, and is not static.
 _DEFINED = re.compile(r"^(?!static\b|typedef\b|return\b|else\b)\w[\w\s*]*?\b(\w+)\([^;{}]*\)\s*\{", re.MULTILINE)
 _CALLED = re.compile(r"\b(\w+)\(")
-_MAPS = "test_maps"
 _EXTRAS = ("urandom_read", "liburandom_read.so", "xdp_synproxy", "sign-file", "uprobe_multi")
 
 
@@ -61,10 +63,19 @@ class TestProgs:
         self.makefile = _text(folder / "Makefile")
 
     @cached_property
+    def files(self) -> tuple[TestSource, ...]:
+        """Every file of prog_tests: those too that have no test, and that others call into (7.2: test_xsk.c)."""
+        return tuple(self._read(file) for file in sorted((self.folder / "prog_tests").glob("*.c")))
+
+    @cached_property
     def sources(self) -> tuple[TestSource, ...]:
         """Every file of prog_tests with a test in it."""
-        files = sorted((self.folder / "prog_tests").glob("*.c"))
-        return tuple(source for file in files if (source := self._read(file)).tests)
+        return tuple(source for source in self.files if source.tests)
+
+    def of_others(self) -> tuple[TestSource, ...]:
+        """The files of prog_tests that other binaries are made from as well (EXTRA_SRC of xskxceiver)."""
+        named = set(re.findall(r"\bprog_tests/([\w-]+\.c)\b", self.makefile))
+        return tuple(source for source in self.files if source.file in named)
 
     @cached_property
     def linked(self) -> dict[str, tuple[str, ...]]:
@@ -84,9 +95,9 @@ class TestProgs:
         return TestSource("", (), programs, frozenset().union(*(part.skeletons for part in parts)))
 
     def of_binary(self, name: str) -> TestSource:
-        """Another program of the collection, by its name: what NAME.c includes, and map_tests/ for test_maps."""
-        files = [self.folder / f"{name}.c", *(sorted((self.folder / "map_tests").glob("*.c")) if name == _MAPS else ())]
-        parts = [self._read(file) for file in files]
+        """Another program of the collection, by its name: what NAME.c includes, and the files of its folder."""
+        beside = sorted((self.folder / FOLDERS[name]).glob("*.c")) if name in FOLDERS else []
+        parts = [self._read(file) for file in (self.folder / f"{name}.c", *beside)]
         return TestSource(
             f"{name}.c",
             (),
@@ -97,7 +108,7 @@ class TestProgs:
 
     def with_companions(self, sources: Iterable[TestSource]) -> tuple[TestSource, ...]:
         """The same files and those whose functions they call, and so on."""
-        known = {source.file: source for source in self.sources}
+        known = {source.file: source for source in self.files}
         found: dict[str, TestSource] = {}
         left = list(sources)
         while left:
