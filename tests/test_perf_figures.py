@@ -9,7 +9,8 @@ from trial_values import OUTCOMES, result, side
 from harness.compare import compare
 from harness.errors import ExitCode
 from harness.perf.figures import figures_of, seen_again
-from harness.perf.model import Attribution, Boot, FigureChange, Performance, Policy, Reading
+from harness.perf.model import Attribution, BenchPolicy, Boot, FigureChange, Performance, Policy, Reading
+from harness.perf.words import counts_from
 from harness.report.figures import performance_table
 from harness.results import Outcome
 from harness.verdict import VerdictKind, decide
@@ -211,6 +212,13 @@ def test_all_figures_are_shown_with_the_reasons_of_those_that_cannot_be_told():
     text = " ".join(captured.get().split())
     assert "get_buff_len[9000] 100 - cannot tell" in text
     assert f"cannot tell: {NAME}: on patched: the guest ended: panic" in text
+
+
+def test_limits_that_are_not_everybody_s_are_told():
+    assert counts_from(Policy()) == ""
+    assert counts_from(Policy(units=5, share=0.01)) == "; by the settings a change counts from 5 units or 1 %"
+    special = Policy(benches=(BenchPolicy("drivers/*", 2, 0.02),))
+    assert counts_from(special).endswith("from 2 units or 0.5 %; of drivers/* from others")
 
 
 def test_a_hostile_name_stays_text():

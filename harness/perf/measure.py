@@ -17,6 +17,7 @@ from harness.perf.figures import figures_of
 from harness.perf.model import QUICK, Boot, Instrument, Performance
 from harness.perf.paired import ORDER, paired_figures, rounds_told, unread
 from harness.perf.where import where_it_went
+from harness.perf.words import counts_from
 from harness.plan import Invocation, Observer
 from harness.store import RunFolder, inputs_digest
 from harness.suites import Suite
@@ -57,6 +58,7 @@ def measure(
     how = (
         f"instructions by the guest's own clock under QEMU's TCG; medians of {BATCHES} batches in {times} a kernel;"
         f" the noise floor is base against itself, in {_BOOTS} more boots with other seeds"
+        f"{counts_from(asked.policy)}"
     )
     performance = Performance(Instrument.ICOUNT, how, figures_of(boots, asked.policy), asked.policy)
     clocked = {reading.bench for boot in boots for reading in boot.readings if reading.clock}
@@ -84,7 +86,10 @@ def _timed(
     if len(boots) < asked.rounds * len(ORDER):
         return Performance(asked.instrument, by, unread(boots), asked.policy)
     return Performance(
-        asked.instrument, f"{by}; {rounds_told(asked.rounds)}", paired_figures(boots, asked.policy), asked.policy
+        asked.instrument,
+        f"{by}; {rounds_told(asked.rounds)}{counts_from(asked.policy)}",
+        paired_figures(boots, asked.policy),
+        asked.policy,
     )
 
 

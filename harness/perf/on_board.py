@@ -18,6 +18,7 @@ from harness.perf.boots import readings, run_boots
 from harness.perf.icount import INSTRUMENT_VARIABLE
 from harness.perf.model import QUICK, Boot, Instrument, Performance
 from harness.perf.paired import ORDER, paired_figures, rounds_told
+from harness.perf.words import counts_from
 from harness.plan import Invocation, Observer
 from harness.store import RunFolder, inputs_digest
 from harness.suites import Suite
@@ -147,4 +148,4 @@ def _answer(turned: Turned, before: str) -> Facts:
 def _how(asked: Invocation, turned: Turned, kernels: dict[str, str]) -> str:
     same = " (one and the same)" if len(set(kernels.values())) == 1 else ""
     names = ", ".join(f"{role}: {kernel}" for role, kernel in kernels.items())
-    return f"{_MADE_BY[asked.instrument]}, on {turned.board.target}; {names}{same}; {rounds_told(asked.rounds)}"
+    return f"{_MADE_BY[asked.instrument]}, on {turned.board.target}; {names}{same}; {rounds_told(asked.rounds)}{counts_from(asked.policy)}"

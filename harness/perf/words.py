@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from harness.perf.model import Figure, FigureChange, Performance
+from harness.perf.model import Figure, FigureChange, Performance, Policy
 
-__all__ = ["delta_words", "told_of", "worse_words"]
+__all__ = ["counts_from", "delta_words", "told_of", "worse_words"]
+
+
+def counts_from(policy: Policy) -> str:
+    """`; by the settings a change counts from 5 units or 1 %`; "" where that is as everybody has it."""
+    if policy == Policy():
+        return ""
+    limits = f"{policy.units:g} units or {100 * policy.share:g} %"
+    names = ", ".join(each.name for each in policy.benches)
+    special = f"; of {names} from others" if names else ""
+    return f"; by the settings a change counts from {limits}{special}"
 
 
 def delta_words(figure: Figure) -> str:
