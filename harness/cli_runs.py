@@ -11,6 +11,7 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from harness import record
 from harness.cli_between import compare, why
@@ -24,6 +25,7 @@ from harness.memory.write import forget as forget_run
 from harness.report import safe
 from harness.report.decode import places_of
 from harness.report.json import read_result
+from harness.report.layout import put, wrapped
 from harness.report.terminal import Verbosity, render
 from harness.store import RunFolder, RunState, RunSummary, find_run, list_runs, remove_run, run_folders, summary
 from harness.transfer.model import ARRIVAL, Arrival
@@ -35,6 +37,7 @@ app = typer.Typer(no_args_is_help=True, help="List, show, compare and move runs.
 
 _LAST_EVENTS = 5
 _VERDICT = 80  # characters in a pipe, where nothing is wrapped
+_LONGEST = 1000
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,9 @@ _Run = Annotated[
 @app.command("list")
 def list_(
     json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Verdicts uncut in a pipe, too.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Verdicts uncut.")] = False,
 ) -> None:
-    """List the runs, the newest first. In a pipe a run is one line, with the beginning of its verdict."""
+    """List the runs, the newest first, with the beginnings of their verdicts. In a pipe a run is one line."""
     rows = tuple(_row(entry) for entry in list_runs())
     if json:
         sys.stdout.write(record.encode(rows).decode())
@@ -89,12 +92,24 @@ def list_(
     if not rows:
         typer.echo("No runs yet: ktrial run SERIES makes one.")
         return
-    cut = None if verbose or table_console().is_terminal else _VERDICT
+    console = table_console()
+    if console.is_terminal:
+        _show_list(rows, console, whole=verbose)
+        return
     table = plain_table("run", "state", "size", "verdict")
     for row in rows:
-        state = f"from {row.machine}" if row.machine else str(row.state)
-        table.add_row(row.id, escape(state), gigabytes(row.size), escape(_ended(row, cut)))
+        verdict = _ended(row) if verbose else safe.line(_ended(row), _VERDICT)
+        table.add_row(row.id, escape(_state(row)), gigabytes(row.size), escape(verdict))
     show_table(table)
+
+
+def _show_list(rows: Sequence[_Row], console: Console, *, whole: bool) -> None:
+    """Each run with its verdict below it: an id is never cut, for it is to be copied. whole: the verdict neither."""
+    width = max(len(row.id) for row in rows)
+    for row in rows:
+        put(console, Text(f"{row.id:{width}}", "bold"), safe.text(f"  {_state(row):10}  {gigabytes(row.size)}"))
+        if ended := _ended(row):
+            wrapped(console, safe.text(ended, limit=_LONGEST if whole else console.width - 2), "  ", "  ")
 
 
 @app.command()
@@ -175,10 +190,13 @@ def _row(entry: RunSummary) -> _Row:
     )
 
 
-def _ended(row: _Row, cut: int | None) -> str:
+def _ended(row: _Row) -> str:
     """A run's verdict, or how far it came."""
-    line = row.verdict or _reached(row.stage)
-    return line if cut is None else safe.line(line, cut)
+    return row.verdict or _reached(row.stage)
+
+
+def _state(row: _Row) -> str:
+    return f"from {row.machine}" if row.machine else str(row.state)
 
 
 def _reached(stage: str) -> str:

@@ -1,6 +1,7 @@
 """`ktrial runs` lists what there is, shows a report again, and removes what it is told to."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -70,6 +71,24 @@ def test_a_line_in_a_pipe_has_no_blanks_at_its_end_and_the_beginning_of_a_long_v
     assert max(map(len, lines)) <= 160
     assert any(line.endswith("xxx...") for line in lines)
     assert any(line.endswith("x" * 280) for line in ktrial_runs("list", "-v").splitlines())
+
+
+def test_on_a_terminal_no_id_is_cut(finished, unfinished, monkeypatch):
+    """A person copies it from there."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    result = read_result(finished.result)
+    write_result(finished.result, replace(result, verdict=replace(result.verdict, line=f"REGRESSION: {'word ' * 50}")))
+    for width in (40, 80):
+        plain, whole = (
+            re.sub(r"\x1b\[[0-9;]*m", "", CliRunner().invoke(app, words, env={"COLUMNS": str(width)}).stdout)
+            for words in (["list"], ["list", "-v"])
+        )
+        assert finished.id in plain
+        assert unfinished.id in plain
+        assert len(plain.splitlines()) == 4
+        assert "REGRESSION: word" in plain
+        assert " ".join(whole.split()).count("word") == 50
 
 
 def test_a_hostile_verdict_is_one_line_of_the_list(finished):
