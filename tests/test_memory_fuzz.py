@@ -110,6 +110,16 @@ def test_a_line_of_ten_megabytes_is_remembered_with_its_beginning():
     assert len(screen(lambda console: show_test(history, console))) < 10_000
 
 
+@pytest.mark.parametrize("seconds", [1e300, float("inf"), -1.0])
+def test_a_duration_that_cannot_be_is_remembered_as_one_that_can(seconds):
+    run = run_of("plain", 1)
+    results = tuple(replace(each, seconds=seconds) for each in run.patched.results)
+    with opened() as connection:
+        remember(connection, replace(run, patched=replace(run.patched, results=results)))
+        kept = recall(connection, run.run).patched.results
+    assert all(0 <= each.seconds <= 366 * 86400 for each in kept)
+
+
 @pytest.mark.parametrize(
     "word", ["\x1b[2Jx", "x' OR 1=1 --", "%", "_", "*", "[red]x[/]", "x\ny", "\u202ex", "a\udcffb"]
 )

@@ -32,6 +32,7 @@ OUTCOMES = {letter: outcome for outcome, letter in LETTERS.items()}
 
 _REASON = 300  # characters of a reason that are kept
 _DETAIL = 2000  # of an error's
+_YEAR = 366 * 86400.0  # seconds
 
 
 def remember(connection: sqlite3.Connection, result: RunResult) -> None:
@@ -101,7 +102,7 @@ def _side(connection: sqlite3.Connection, run: int, result: RunResult, side: Sid
     connection.executemany(
         "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?)",
         (
-            (number, tests[written(each.test)], nth, LETTERS[each.outcome], round(each.seconds * 1000), reason)
+            (number, tests[written(each.test)], nth, LETTERS[each.outcome], _milliseconds(each.seconds), reason)
             for nth, each in _numbered(side.results)
             for reason in (reasons[_digest(each)] if each.reason else None,)
         ),
@@ -118,6 +119,11 @@ def _figures(connection: sqlite3.Connection, run: int, performance: Performance)
         "INSERT INTO figures VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         ((run, bench, written(performance.instrument), *row) for bench, row in rows.items()),
     )
+
+
+def _milliseconds(seconds: float) -> int:
+    """A duration is a guest's word, and may be more than a column holds."""
+    return round(min(max(seconds, 0.0), _YEAR) * 1000)
 
 
 def _numbered(results: Sequence[TestResult]) -> Iterator[tuple[int, TestResult]]:
