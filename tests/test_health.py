@@ -152,3 +152,18 @@ def test_an_object_is_dated_by_its_jiffies(tmp_path, monkeypatch):
     assert first == 4294939.296
     assert all(line.startswith("[") for line in text.splitlines())
     assert find_splats(text)[0].function == "bpf_test_init"
+
+
+def test_a_device_that_is_still_held_is_told_of_the_test_that_ran_when_the_kernel_began_to_wait():
+    books = object.__new__(health.Health)
+    books._times = [(1.0, "s/t.py::a"), (5.0, "s/t.py::b"), (9.0, "s/t.py::c")]
+    held = "[   16.203456] unregister_netdevice: waiting for left to become free. Usage count = 2"
+    other = "[   16.300000] veth0: link becomes ready"
+    assert books.dated(f"{held}\n{other}") == (other, {"s/t.py::b": held})
+
+
+def test_a_device_that_was_held_before_all_tests_is_nobodys():
+    books = object.__new__(health.Health)
+    books._times = [(8.0, "s/t.py::a")]
+    held = "[   16.203456] unregister_netdevice: waiting for left to become free. Usage count = 2"
+    assert books.dated(held) == (held, {})

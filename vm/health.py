@@ -12,6 +12,8 @@ is judged once, at the end of the session, and after a while: BPF objects are fr
     page pool        the tracepoint page_pool_release (net/core/page_pool.c:page_pool_release_retry), once a second
                      for a pool that was destroyed with pages out
     memory           kmemleak (mm/kmemleak.c), where the kernel has it
+    reference        to a device of a namespace that is gone: cleanup_net() stands still, and the kernel's log says so
+                     after ten seconds (net/core/dev.c:netdev_wait_allrefs_any)
 
 It imports little: an import costs whole seconds in an emulated guest.
 """
@@ -23,6 +25,7 @@ import errno
 import os
 import platform
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,8 +37,11 @@ Thing = tuple[str, str]  # kind, and what tells it from others of its kind while
 Left = tuple[str, str, str]  # test, kind, name
 
 _DEADLINE_POLL = 0.02
+_REFERENCES = 12.0  # seconds: more than netdev_unregister_timeout_secs, after which the kernel's log tells of them
+_STALLED = re.compile(r"^\[ *(\d+\.\d+)\] .*unregister_netdevice: waiting for \S+ to become free", re.MULTILINE)
 _COARSE = 6  # CLOCK_MONOTONIC_COARSE (include/uapi/linux/time.h), whose resolution is a jiffy
 _NETNS = "/run/netns"
+_LAST_IN, _LAST_OUT = "ktrial-in", "ktrial-out"
 
 
 class Health:
@@ -62,8 +68,10 @@ class Health:
     def finish(self, patience: float = PATIENCE) -> tuple[list[Left], dict[str, str]]:
         """What was left behind, once every fixture is gone; and kmemleak's reports, as log lines, by test ("": none).
 
-        Waits for what is still there, at most `patience` seconds; kmemleak needs 5 more (its MSECS_MIN_AGE).
+        Waits for what is still there, at most `patience` seconds; kmemleak needs 5 more (its MSECS_MIN_AGE), and a
+        device that somebody holds a reference to 12.
         """
+        self._wait_for_namespaces()
         until = time.monotonic() + patience
         while (left := self._remaining()) and time.monotonic() < until:
             time.sleep(_DEADLINE_POLL)
@@ -74,6 +82,36 @@ class Health:
             test = self._test_at(at)
             reports[test] = f"{reports[test]}\n{text}" if test in reports else text
         return found, reports
+
+    def dated(self, log: str) -> tuple[str, dict[str, str]]:
+        """The kernel's complaints of devices that are still held taken out of its log, and given to the tests that ran
+        when it began to wait for them.
+        """
+        kept, told = [], dict[str, str]()
+        for line in log.splitlines():
+            stalled = _STALLED.match(line)
+            test = self._test_at(float(stalled[1]) - 10.0) if stalled else ""
+            if test:
+                told[test] = f"{told[test]}\n{line}" if test in told else line
+            else:
+                kept.append(line)
+        return "\n".join(kept), told
+
+    def _wait_for_namespaces(self) -> None:
+        """Until every namespace that is to go is gone, or the kernel has said why not.
+
+        cleanup_net() takes them in turn: one of ours goes only after the others.
+        """
+        if self._links is None:
+            return
+        make = f"ip link add {_LAST_OUT} type veth peer name {_LAST_IN} && ip link set {_LAST_OUT} netns 1"
+        until = time.monotonic() + _REFERENCES
+        try:
+            made = subprocess.run(["unshare", "-n", "sh", "-c", make], capture_output=True, timeout=_REFERENCES)
+        except (OSError, subprocess.TimeoutExpired):
+            return
+        while not made.returncode and _LAST_OUT in os.listdir(self._links) and time.monotonic() < until:  # noqa: PTH208
+            time.sleep(_DEADLINE_POLL)
 
     def _test_at(self, at: float) -> str:
         """The test that ran at a time of the monotonic clock, or had been the last to run; "" before the first."""

@@ -30,7 +30,7 @@ from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol  # as pytest-rerunfailures and others use it: there is no public name
-from health import Health
+from health import Health, Left
 from late_items import LateItems
 
 MARK = "ktrial:"
@@ -186,9 +186,18 @@ class GuestHalf:
     def pytest_sessionfinish(self) -> None:
         output = getattr(self.config, "workeroutput", None)
         if output is not None:
-            output["ktrial-after"] = self.log.take()
+            left, told, after = self._finish()
+            output["ktrial-after"] = after
             output["ktrial-boot"] = self.boot
-            output["ktrial-left"], output["ktrial-kmemleak"] = self.health.finish() if self.health else ([], {})
+            output["ktrial-left"], output["ktrial-kmemleak"] = left, told
+
+    def _finish(self) -> tuple[list[Left], dict[str, str], str]:
+        """What was left behind; log lines that are some earlier test's doing; what else the kernel said in the end."""
+        if self.health is None:
+            return [], {}, self.log.take()
+        left, told = self.health.finish()
+        after, late = self.health.dated(self.log.take())
+        return left, {test: "\n".join(filter(None, (told.get(test), late.get(test)))) for test in told | late}, after
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
