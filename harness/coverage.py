@@ -80,12 +80,23 @@ def as_text(fragment: Fragment) -> str:
 def _gaps(source: Path, config: str, changed: Iterable[str]) -> Iterator[tuple[str, Condition]]:
     """The touched files that a .config leaves out, each with what it lacks."""
     makefiles, symbols = Makefiles(source), values(config)
-    for file in sorted(changed):
+    for file in sorted(set(_with_includers(source, changed))):
         if not _is_code(source, file):
             continue
         ways = makefiles.conditions(file)
         if _other_architecture(file) or (ways and not compiled(ways, symbols)):
             yield file, _missing(ways, symbols)
+
+
+def _with_includers(source: Path, changed: Iterable[str]) -> Iterator[str]:
+    """What is touched; and for a header that lies beside code, the files there that include it."""
+    for file in changed:
+        yield file
+        path = source / file
+        if path.suffix == ".h" and path.is_file() and not file.startswith("include/"):
+            name = f'"{path.name}"'
+            beside = sorted(path.parent.glob("*.c"))
+            yield from (str(code.relative_to(source)) for code in beside if name in code.read_text(errors="replace"))
 
 
 def _why(file: str, missing: Condition) -> str:

@@ -124,17 +124,28 @@ def test_nothing_is_asked_where_all_is_compiled(tree, tmp_path):
     assert cover(tree, "CONFIG_VETH=y\n", [file], never, tmp_path / "touched.config") is None
 
 
+def test_a_header_beside_code_stands_for_the_files_that_include_it(tree):
+    vendor = "drivers/net/ethernet/vendor"
+    put(tree, f"{vendor}/main.c")
+    put(tree, f"{vendor}/tx.c", '#include <linux/skbuff.h>\n#include "nic.h"\n')
+    header = put(tree, f"{vendor}/nic.h")
+    assert [gap.file for gap in uncompiled(tree, "", [header])] == [f"{vendor}/tx.c"]
+
+
 @pytest.mark.kernel
 def test_a_board_driver_of_another_architecture_is_compiled_on_a_real_tree(tmp_path, monkeypatch):
-    """mvneta depends on ARCH_MVEBU or COMPILE_TEST; virtio_net on no more than its menus."""
+    """mvneta depends on ARCH_MVEBU or COMPILE_TEST; the others on no more than their menus and what those select."""
     source = kernel_source("6.12")
     monkeypatch.setenv("KTRIAL_CACHE", str(tmp_path / "cache"))
-    files = ["drivers/net/ethernet/marvell/mvneta.c", "drivers/net/virtio_net.c", "net/core/filter.c"]
+    ethernet = "drivers/net/ethernet"
+    cards = ("intel/i40e/i40e_txrx.c", "intel/ice/ice_txrx.c", "marvell/mvneta.c", "mellanox/mlx5/core/en/xdp.c")
+    files = [*(f"{ethernet}/{card}" for card in cards), "drivers/net/virtio_net.c", "net/core/filter.c"]
     asked = (load_fragment("boot"), load_fragment("xdp"))
     config = merge(source, asked, work=tmp_path)
-    assert [gap.file for gap in uncompiled(source, config, files)] == files[:2]
+    assert [gap.file for gap in uncompiled(source, config, files)] == files[:-1]
     place = tmp_path / "touched.config"
     found = cover(source, config, files, lambda names: enable(source, asked, names, work=tmp_path), place)
     assert isinstance(found, Fragment)
-    assert {"MVNETA", "COMPILE_TEST", "NET_VENDOR_MARVELL", "VIRTIO_NET"} <= {line.symbol for line in found.settings}
+    wanted = {"I40E", "ICE", "MVNETA", "COMPILE_TEST", "NET_VENDOR_MARVELL", "MLX5_CORE_EN", "VIRTIO_NET"}
+    assert wanted <= {line.symbol for line in found.settings}
     assert uncompiled(source, merge(source, (*asked, found), work=tmp_path), files) == ()
