@@ -177,10 +177,14 @@ class _Handler(BaseHTTPRequestHandler):
         if patch not in self.state.checks:
             return self._answer(404, {"detail": "Not found."})
         wanted = {name: values[-1] for name, values in query.items()}
+        user = wanted.get("user", "").casefold()
+        makers = {check["user"]["username"].casefold() for checks in self.state.checks.values() for check in checks}
+        if user and user not in makers | {name.casefold() for name, _ in self.state.users.values()}:
+            return self._answer(400, {"user": [f"“{user}” is not a valid value."]})
         found = [
             each
             for each in self.state.checks[patch]
-            if wanted.get("user") in (None, each["user"]["username"])
+            if user in ("", each["user"]["username"].casefold())
             and wanted.get("context") in (None, each["context"])
             and wanted.get("state") in (None, each["state"])
         ]

@@ -173,6 +173,31 @@ def test_another_user_s_check_of_the_same_name_is_none_of_ours_where_the_setting
     assert patchwork.shown(101)["somebody", WHOLE] == "success"
 
 
+def test_who_we_are_is_known_without_regard_to_case(patchwork, url):
+    """Patchwork finds users so, and answers with the name as it is spelled there."""
+    posting(url, ids(regression()), user="KTrial")
+    posts = patchwork.posts
+    assert {step.action for step in posting(url, ids(regression()), user="KTrial")} == {Action.UNCHANGED}
+    assert {step.action for step in posting(url, lost(), user="KTRIAL")} == {Action.KEPT}
+    assert patchwork.posts == posts
+
+
+def test_a_token_of_another_user_is_told_at_once(patchwork, url):
+    """What stands would not be found, and be posted anew each time."""
+    patchwork.users["other"] = ("maintainer", True)
+    with pytest.raises(UsageError, match="the token is ktrial's") as caught:
+        posting(url, ids(regression()), user="maintainer")
+    assert patchwork.posts == 1
+    assert 'patchwork.user = "ktrial"' in caught.value.hint
+
+
+def test_a_user_that_patchwork_does_not_know_is_told(patchwork, url):
+    with pytest.raises(UsageError, match="400") as caught:
+        posting(url, ids(regression()), user="nobody")
+    assert "nobody" in caught.value.detail
+    assert patchwork.posts == 0
+
+
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 0], ids=str)
 def test_a_server_that_is_busy_is_asked_again_later(patchwork, url, status):
     patchwork.failures = [

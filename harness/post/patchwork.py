@@ -116,12 +116,18 @@ def _post(server: Rest, patch: int, check: Check, standing: _Standing | None, us
         if standing is not None and check.state is CheckState.PENDING and standing.state is not CheckState.PENDING:
             return Step(patch, check.context, Action.KEPT, standing.state)
         try:
-            server.post(f"patches/{patch}/checks/", _body(check))
+            made = _read(server.post(f"patches/{patch}/checks/", _body(check)), _Standing, "check")
         except PutOff:
             standing = _newest(server, patch, user).get(check.context)
             if standing is not None and _same(standing, check):
                 return Step(patch, check.context, Action.POSTED, check.state)
             raise
+        if not _is_of(made, user):
+            who = safe.line(made.user.username, 80)
+            hint = f'patchwork.user = "{who}"; what stands is not found otherwise, and posted anew each time'
+            raise UsageError(
+                f"patchwork.user is {user}, and the token is {who}'s: a check was posted as theirs", hint=hint
+            )
         return Step(patch, check.context, Action.POSTED, check.state)
 
     done = server.retry.call(attempt)
@@ -144,8 +150,13 @@ def _newest(server: Rest, patch: int, user: str) -> dict[str, _Standing]:
     query = {"user": user} if user else {}
     items = server.pages(f"patches/{patch}/checks/", per_page="100", **query)
     known = [_read(item, _Standing, "check") for item in items]
-    ours = [check for check in known if not user or check.user.username == user]
+    ours = [check for check in known if _is_of(check, user)]
     return {check.context: check for check in sorted(ours, key=lambda check: (check.date, check.id))}
+
+
+def _is_of(check: _Standing, user: str) -> bool:
+    """Whether a user made a check. Patchwork finds users without regard to case (filters.py: username__iexact)."""
+    return not user or check.user.username.casefold() == user.casefold()
 
 
 def _check_same(found: _Series, series: SeriesInfo | None) -> None:
