@@ -195,6 +195,15 @@ def test_a_long_name_is_broken_before_its_parameters_and_no_line_ends_in_blanks(
     assert all(len(line) <= 80 for line in shown)
 
 
+def test_where_a_difference_lies_leaves_the_name_its_room():
+    varying = replace(figure((100, 100), (131, 131), (100, 101)), interval=(29.5, 32.5), noise=0.5)
+    shown = text_of(measured(varying)).splitlines()
+    (at,) = [number for number, line in enumerate(shown) if "get_buff_len[9000]" in line]
+    assert shown[at].split() == ["get_buff_len[9000]", "100", "131", "+31", "+31.0%", "0.5"]
+    assert shown[at + 1] == "      +29.5 to +32.5, seen from"
+    assert shown[at + 2].startswith("      ")
+
+
 def test_what_cannot_be_told_is_wrapped_under_itself():
     unknown = replace(figure((1, 1), (1, 1), (1, 1)), change=FigureChange.UNKNOWN, why="words " * 40)
     lines = [line for line in text_of(measured(unknown)).splitlines() if "words" in line or "cannot tell:" in line]

@@ -8,6 +8,7 @@ from itertools import groupby
 
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -88,8 +89,14 @@ def _tables(figures: Sequence[Figure]) -> Iterator[RenderableType]:
         for title, width in _COLUMNS:
             table.add_column(title, justify="right", no_wrap=True, min_width=width)
         for figure in group:
-            table.add_row(Name(safe.line(short_name(figure.bench)), 4), *_cells(figure))
+            table.add_row(_named(figure), *_cells(figure))
         yield table
+
+
+def _named(figure: Figure) -> RenderableType:
+    """The bench; below it, of an instrument that varies, where the difference lies."""
+    name, between = Name(safe.line(short_name(figure.bench)), 4), certainty(figure)
+    return Group(name, Padding(Text(between, "dim"), (0, 0, 0, 6))) if between else name
 
 
 def _cells(figure: Figure) -> Iterator[Text]:
@@ -101,5 +108,4 @@ def _cells(figure: Figure) -> Iterator[Text]:
     style = _STYLES.get(figure.change, "")
     yield Text(f"{round(figure.delta, 1):+.6g}" if round(figure.delta, 1) else "0", style)
     yield Text(f"{figure.share:+.1%}", style)
-    between = certainty(figure)
-    yield Text(reading(figure.noise) + (f" ({between})" if between else ""))
+    yield Text(reading(figure.noise))
