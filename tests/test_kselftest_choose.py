@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -241,18 +242,51 @@ def test_a_deny_list_says_why_and_for_which_kernel(tmp_path):
     (tmp_path / "deny" / "any.txt").write_text("# why\nnet:slow_*.sh takes an hour\n")
     (tmp_path / "deny" / "6.12.txt").write_text("net:b.sh fails for a known reason\n")
     programs = [program("slow_a.sh"), program("b.sh"), program("c.sh")]
-    assert denied(programs, "6.12.117", tmp_path) == (
+    assert denied(programs, "6.12.117", folder=tmp_path) == (
         ("net:slow_a.sh", "takes an hour"),
         ("net:b.sh", "fails for a known reason"),
     )
-    assert denied(programs, "6.1.192", tmp_path) == (("net:slow_a.sh", "takes an hour"),)
+    assert denied(programs, "6.1.192", folder=tmp_path) == (("net:slow_a.sh", "takes an hour"),)
+
+
+def runner(test: str, flavour: str = "") -> Program:
+    return Program("bpf", f"test_progs{flavour}/{test}", (f"./test_progs{flavour}", "-a", test), 45.0)
+
+
+def test_a_deny_list_may_name_a_subtest(tmp_path):
+    (tmp_path / "deny").mkdir()
+    lines = "net:a*.sh/flaps* flaps\nbpf:test_progs/tc/loops for ever\nbpf:test_progs/whole all of it\n"
+    (tmp_path / "deny" / "any.txt").write_text(lines)
+    programs = [program("a1.sh"), program("b.sh"), runner("tc"), runner("tc", "-cpuv4"), runner("whole")]
+    assert denied(programs, "6.12", folder=tmp_path) == (
+        ("net:a1.sh/flaps*", "flaps"),
+        ("bpf:test_progs/tc/loops", "for ever"),
+        ("bpf:test_progs/whole", "all of it"),
+    )
+
+
+def test_the_trees_own_list_counts_for_every_flavour_and_this_machine(tmp_path):
+    (tmp_path / "deny").mkdir()
+    (tmp_path / "deny" / "any.txt").write_text("bpf:test_progs*/varlen ours\n")
+    bpf = tmp_path / "tree" / BPF
+    bpf.mkdir(parents=True)
+    (bpf / "DENYLIST").write_text("# TEMPORARY\nspams    # spams the log\ncookie/multi*\nvarlen\n\n")
+    (bpf / f"DENYLIST.{os.uname().machine}").write_text("jits # no JIT\n")
+    (bpf / "DENYLIST.elsewhere").write_text("tc\n")
+    programs = [runner("spams", "-no_alu32"), runner("cookie"), runner("jits"), runner("varlen"), runner("tc")]
+    assert denied(programs, "6.12", tmp_path / "tree", tmp_path) == (
+        ("bpf:test_progs-no_alu32/spams", "the tree's own DENYLIST: spams the log"),
+        ("bpf:test_progs/cookie/multi*", "the tree's own DENYLIST"),
+        ("bpf:test_progs/jits", f"the tree's own DENYLIST.{os.uname().machine}: no JIT"),
+        ("bpf:test_progs/varlen", "ours"),
+    )
 
 
 def test_a_line_of_a_deny_list_without_a_reason_is_an_error(tmp_path):
     (tmp_path / "deny").mkdir()
     (tmp_path / "deny" / "any.txt").write_text("net:a.sh\n")
     with pytest.raises(UsageError, match="without a reason"):
-        denied([program("a.sh")], "6.12", tmp_path)
+        denied([program("a.sh")], "6.12", folder=tmp_path)
 
 
 def test_our_own_lists_are_good():

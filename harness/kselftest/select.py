@@ -6,6 +6,7 @@ the programs made from it, and a touched file of the kernel for those of suites/
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -72,20 +73,48 @@ def config_fragments(
     return tuple(found)
 
 
-def denied(programs: Iterable[Program], version: str, folder: Path | None = None) -> tuple[tuple[str, str], ...]:
+def denied(
+    programs: Iterable[Program], version: str, tree: Path | None = None, folder: Path | None = None
+) -> tuple[tuple[str, str], ...]:
     """The programs that a deny-list names, with the reason: deny/any.txt and that of the kernel's own `6.12`.
 
+    So are subtests, as PROGRAM/SUBTEST. tree: whose own bpf/DENYLIST counts too.
     Raises UsageError on a line without a reason.
     """
     kernel = ".".join(re.findall(r"\d+", version)[:2])
     lists = ((folder or _suite()) / "deny" / f"{name}.txt" for name in ("any", kernel))
     reasons = {name: why for path in lists for name, why in _reasons(path).items()}
-    found = []
+    if tree is not None:
+        theirs = _of_the_tree(tree / SELFTESTS / "bpf")
+        reasons |= {pattern: why for pattern, why in theirs.items() if pattern not in reasons}
+    found: dict[str, str] = {}
     for program in programs:
-        why = next((why for pattern, why in reasons.items() if fnmatchcase(program.id, pattern)), "")
-        if why:
-            found.append((program.id, why))
-    return tuple(found)
+        for pattern, why in reasons.items():
+            for name in _matched(program, pattern):
+                found.setdefault(name, why)
+    return tuple(found.items())
+
+
+def _of_the_tree(folder: Path) -> dict[str, str]:
+    """The tests of test_progs that the kernel's own CI does not run: `TEST[/SUBTEST]  # why`, for all and a machine."""
+    found = {}
+    for name in ("DENYLIST", f"DENYLIST.{os.uname().machine}"):
+        path = folder / name
+        for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
+            test, _, why = (part.strip() for part in line.partition("#"))
+            if test:
+                found[f"bpf:test_progs*/{test}"] = f"the tree's own {name}{f': {why}' if why else ''}"
+    return found
+
+
+def _matched(program: Program, pattern: str) -> list[str]:
+    """The program's id where the pattern names it; that with a subtest for each way to read it as PROGRAM/SUBTEST."""
+    if fnmatchcase(program.id, pattern):
+        return [program.id]
+    parts = pattern.split("/")
+    depth = program.id.count("/") + 1
+    head, subtest = "/".join(parts[:depth]), "/".join(parts[depth:])
+    return [f"{program.id}/{subtest}"] if subtest and fnmatchcase(program.id, head) else []
 
 
 def _suite() -> Path:

@@ -42,7 +42,7 @@ class Selftests:
         return {"proof": self._part(folder, "proof", replace(self.patched, programs=own))}
 
     def _part(self, folder: Path, side: str, installed: Installed) -> GuestPart:
-        plan = Plan(installed.root, installed.programs, denied(installed.programs, self.version))
+        plan = Plan(installed.root, installed.programs, denied(installed.programs, self.version, installed.root))
         return guest_part(folder, side, plan)
 
 
