@@ -52,8 +52,11 @@ def find_kunit_tests(repository: Path, commit: str, changed: Iterable[str]) -> t
 def kunit_fragment(tests: Iterable[KunitTest]) -> Fragment:
     """Builds the tests in; each may be absent, since what it tests may be."""
     symbols = {test.symbol: test for test in tests}
-    settings = [Setting("KUNIT", "y", 1, True, "the framework of the unit tests")]
-    for number, (symbol, test) in enumerate(symbols.items(), 2):
+    settings = [
+        Setting("KUNIT", "y", 1, True, "the framework of the unit tests"),
+        Setting("LOG_BUF_SHIFT", "21", 2, True, "the kernel's log is to hold all that unit tests print at boot"),
+    ]
+    for number, (symbol, test) in enumerate(symbols.items(), len(settings) + 1):
         settings.append(Setting(symbol, "y", number, True, f"builds {test.source}: {test.why}"))
     return Fragment("kunit", Path("kunit"), tuple(settings))
 

@@ -5,12 +5,17 @@ Each case is a result of its own; the test itself fails only for what no case te
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import pytest
+
+_LOG = "/dev/kmsg"
+_OVERWRITTEN = "the kernel's log no longer holds the boot: results may be lost (CONFIG_LOG_BUF_SHIFT, log_buf_len=)"
 
 
 @pytest.mark.parametrize("when", ["boot"])
@@ -34,18 +39,29 @@ def test(when: str, request: pytest.FixtureRequest) -> None:
 
 
 def _kernel_log() -> str:
-    """The whole kernel log, without time stamps (Documentation/ABI/testing/dev-kmsg)."""
-    handle = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+    """The whole kernel log, without time stamps. Fails the test where it does not begin with the boot any more."""
     lines = []
+    with contextlib.closing(_records()) as records:
+        for number, record in enumerate(records):
+            head, _, text = record.partition(";")
+            if number == 0 and int(head.split(",")[1]) != 0:
+                pytest.fail(_OVERWRITTEN, pytrace=False)
+            lines.append(text.partition("\n")[0])
+    return "\n".join(lines)
+
+
+def _records() -> Iterator[str]:
+    """`level,sequence,microseconds,flags;text`, from the oldest on (Documentation/ABI/testing/dev-kmsg)."""
+    handle = os.open(_LOG, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        os.lseek(handle, 0, os.SEEK_SET)
+        os.lseek(handle, 0, os.SEEK_SET)  # dev-kmsg: the first record that is still there
         while True:
             try:
-                record = os.read(handle, 8192).decode("utf-8", "replace")
+                record = os.read(handle, 8192)
             except BlockingIOError:
-                return "\n".join(lines)
-            except BrokenPipeError:  # overwritten: go on with the oldest that is there
-                continue
-            lines.append(record.partition(";")[2].partition("\n")[0])
+                return
+            except BrokenPipeError:
+                pytest.fail(_OVERWRITTEN, pytrace=False)
+            yield record.decode("utf-8", "replace")
     finally:
         os.close(handle)
