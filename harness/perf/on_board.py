@@ -148,4 +148,5 @@ def _answer(turned: Turned, before: str) -> Facts:
 def _how(asked: Invocation, turned: Turned, kernels: dict[str, str]) -> str:
     same = " (one and the same)" if len(set(kernels.values())) == 1 else ""
     names = ", ".join(f"{role}: {kernel}" for role, kernel in kernels.items())
-    return f"{_MADE_BY[asked.instrument]}, on {turned.board.target}; {names}{same}; {rounds_told(asked.rounds)}{counts_from(asked.policy)}"
+    on = f"{_MADE_BY[asked.instrument]}, on {turned.board.target}"
+    return f"{on}; {names}{same}; {rounds_told(asked.rounds)}{counts_from(asked.policy)}"
