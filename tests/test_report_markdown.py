@@ -66,4 +66,5 @@ def test_a_frame_of_a_call_trace_has_its_place_in_the_source_beside_it():
 
 def test_a_fence_in_a_log_does_not_end_the_block():
     failed = replace(many(1, 10), reproduce="```\n````\n# heading")
-    assert "\n`````sh\n```\n````\n# heading\n`````\n" in markdown(failed)
+    assert "\n`````sh\n# on any machine\nb4 am " in markdown(failed)
+    assert "\n# where it was run\n```\n````\n# heading\n`````\n" in markdown(failed)

@@ -1,4 +1,4 @@
-"""The command by which the reader of a mail, on another machine, tries a series again. Pure.
+"""The command by which the reader of a mail or a comment, on another machine, tries a series again. Pure.
 
 What a run's own reproduce.sh names (built kernels, folders) is not there; the message id is what everybody has. Options
 that another machine decides for itself (the accelerator, guests at once) are left out, and those that change what is

@@ -22,6 +22,7 @@ from harness.report.cases import shown_attempts
 from harness.report.decode import Places
 from harness.report.located import brief_lines
 from harness.report.logs import LineKind, detail_lines
+from harness.report.mail_again import try_again
 from harness.report.numbers import certainty, reading
 from harness.report.steps import step_lines
 from harness.report.tables import lines_of, tables_of
@@ -78,7 +79,7 @@ def _sections(result: RunResult, places: Places) -> Iterator[str]:
         yield _where(result.performance)
         yield _letters(result.performance)
     yield _warnings(result)
-    yield _fold("Reproduce", _block(result.reproduce, "sh")) if result.reproduce else ""
+    yield _reproduce(result)
     yield _fold(
         "Environment",
         _facts((("run", result.run), *_kernels(result), *facts.config_notes(result), *facts.environment_facts(result))),
@@ -219,6 +220,15 @@ def _warnings(result: RunResult) -> str:
     lines = [f"{each.file}:{each.line}: {each.message} {each.flag}".rstrip() for each in result.new_warnings]
     told = _block("\n".join(map(safe.line, lines)), most=_LINES)
     return _fold(f"New compiler warnings: {len(lines)}", told) if lines else ""
+
+
+def _reproduce(result: RunResult) -> str:
+    """The commands where it was run, below the one for the reader's own machine."""
+    if not result.reproduce:
+        return ""
+    again = " ".join(try_again(result))
+    elsewhere = f"# on any machine\n{again}\n# where it was run\n" if again else ""
+    return _fold("Reproduce", _block(f"{elsewhere}{result.reproduce}", "sh"))
 
 
 def _kernels(result: RunResult) -> tuple[facts.Fact, ...]:
