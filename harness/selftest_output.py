@@ -145,20 +145,32 @@ def _with_words(case: Case, words: Sequence[str]) -> Case:
 
 
 def parse_shell_tests(text: str) -> Report:
-    """The lines `TEST: name   [ OK ]` of the network tests' shell library."""
+    """The lines `TEST: name   [ OK ]` of the network tests' shell library.
+
+    What was wrong is on the line below, after a tab (net/lib.sh: log_test_result).
+    """
     cases: list[Case] = []
     words: list[str] = []
-    for line in text.splitlines():
+    lines = text.splitlines()
+    for line, above, below in zip(lines, ["", *lines], [*lines[1:], ""], strict=False):
         match = _SHELL.match(line)
-        if match is None:
+        if match:
+            said = [below] if _explains(below) else []
+            cases.append(_of_shell(match, [*words, *said], "".join(said).strip()))
+            words = []
+        elif not (_explains(line) and _SHELL.match(above)):
             words.append(line)
-            continue
-        outcome = _OUTCOMES[match[2].upper()]
-        cases.append(
-            Case(" ".join(match[1].split())[:160], outcome, details=_tail(words) if outcome == "failed" else "")
-        )
-        words = []
     return Report(numbered(cases), told=bool(cases))
+
+
+def _explains(line: str) -> bool:
+    return line.startswith("\t") and not _SHELL.match(line)
+
+
+def _of_shell(match: re.Match[str], words: Sequence[str], said: str) -> Case:
+    outcome = _OUTCOMES[match[2].upper()]
+    reason = said[:300] if outcome != "passed" else ""
+    return Case(" ".join(match[1].split())[:160], outcome, reason, _tail(words) if outcome == "failed" else "")
 
 
 def judge(report: Report, status: int, text: str) -> tuple[str, str]:

@@ -67,6 +67,30 @@ def ended(text: str, status: int = 0) -> tuple[str, str]:
     return judge(parse_output("program", text), status, text)
 
 
+SHELL = """\
+Cannot find device "v9"
+TEST: ping (ipv6)                                                   [FAIL]
+\tping failed: 3 packets lost
+TEST: jumbo                                                         [SKIP]
+\tno such MTU
+TEST: vlan                                                          [FAIL]
+INFO: on the other side
+\tTEST: indented                                                    [ OK ]
+"""
+
+
+def test_what_the_shell_library_says_below_a_result_is_its_reason_and_no_other_ones():
+    report = parse_output("program", SHELL)
+    assert [(case.name, case.outcome, case.reason) for case in report.cases] == [
+        ("ping (ipv6)", "failed", "ping failed: 3 packets lost"),
+        ("jumbo", "skipped", "no such MTU"),
+        ("vlan", "failed", ""),
+        ("indented", "passed", ""),
+    ]
+    assert report.cases[0].details == 'Cannot find device "v9"\n\tping failed: 3 packets lost'
+    assert not report.cases[2].details
+
+
 def test_a_program_without_a_dialect_is_judged_by_its_exit_status():
     assert ended("all is well") == ("passed", "")
     assert ended("no such device\n", 1) == ("failed", "exit status 1: no such device")
