@@ -102,6 +102,18 @@ def test_a_journal_that_a_kill_cut_short_is_read_up_to_there(tmp_path):
     assert finished_tests(read_journal(path)) == {"s/t.py::a"}
 
 
+def test_what_is_no_json_and_python_writes_is_read(tmp_path):
+    """The worker's Python wrote it in the guest: an infinite duration, a name with a byte of no encoding."""
+    journal = tmp_path / "journal.jsonl"
+    events = [finished("t::a\udcff", reason="b\ud800", seconds=float("inf")), finished("t::b", seconds=float("nan"))]
+    journal.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    boot(tmp_path / "boots")
+    side = gather(tmp_path / "boots", *read_journal(journal))
+    assert [(each.test, each.seconds) for each in side.results] == [("t::a\\udcff", 0.0), ("t::b", 0.0)]
+    assert side.results[0].reason == "b\\ud800"
+    assert record.decode(record.encode(side), type(side)) == side
+
+
 def test_a_long_name_is_found_by_what_the_console_shows_of_it(tmp_path):
     name = "s/t.py::test[" + "x" * 2000 + "]"
     boot(tmp_path, end=BootEnd.PANIC, running=name[:700])

@@ -6,6 +6,7 @@ guest ended. Only together do they tell a crash from a lost machine.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -52,8 +53,26 @@ def read_on(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
             whole = file.read().rpartition(b"\n")
     except FileNotFoundError:
         return [], offset
-    events = [msgspec.json.decode(line) for line in whole[0].split(b"\n") if line]
+    events = [_event(line) for line in whole[0].split(b"\n") if line]
     return events, offset + len(whole[0]) + len(whole[1])
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    """One line. What no JSON has and Python writes (an infinite duration, half a surrogate pair) is a guest's doing."""
+    try:
+        event: dict[str, Any] = msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        event = _plain(json.loads(line, parse_constant=lambda _: 0.0))
+    return event
+
+
+def _plain(value: Any) -> Any:
+    """The same with characters of no encoding as their escapes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return {_plain(name): _plain(each) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def finished_tests(events: Iterable[dict[str, Any]]) -> set[str]:
