@@ -2,9 +2,9 @@
 
 from rich.console import Console
 
-from harness.perf.model import Boot, Figure, FigureChange, Performance, Reading, Step
+from harness.perf.model import Boot, Figure, FigureChange, PatchSteps, Performance, Reading, Step
 from harness.perf.steps import measured_steps, medians, steps_of
-from harness.report.steps import steps_table
+from harness.report.steps import step_lines, steps_table
 
 
 def figure(bench, base, patched, noise=0.0):
@@ -75,8 +75,22 @@ def test_the_report_names_patches_and_shows_the_way():
         console.print(steps_table(performance))
     lines = [line.rstrip() for line in captured.get().splitlines() if line.strip()]
     assert lines[:3] == [
-        "which patch  measured on base and after patch 1, 2, 3",
+        "which patch  measured on base and after patch 1, 2, 3; icount, insns/packet",
         "  patch 1: 1 figure, +4 insns/packet",
         "  patch 2: 1 figure, +27 insns/packet",
     ]
     assert lines[-1].split() == ["b", "100", "104", "131", "131"]
+
+
+def test_figures_of_different_units_are_not_added_up():
+    steps = (
+        PatchSteps("s/bench_f.py::bench_a", "insns/packet", ((0, 10.0), (1, 14.0), (2, 14.0)), (Step(1, 1, 4.0),)),
+        PatchSteps("s/bench_v.py::bench_b", "states", ((0, 10.0), (1, 50.0), (2, 50.0)), (Step(1, 1, 40.0),)),
+    )
+    assert step_lines(steps) == ["patch 1: 1 figure, +4 insns/packet; 1 figure, +40 states"]
+    console = Console(width=80, no_color=True)
+    with console.capture() as captured:
+        console.print(steps_table(Performance("icount", "", steps=steps)))
+    lines = [line.split() for line in captured.get().splitlines() if line.strip()]
+    assert lines[0][-1] == "icount"
+    assert lines[-2:] == [["a,", "insns/packet", "10", "14", "14"], ["b,", "states", "10", "50", "50"]]

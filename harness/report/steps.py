@@ -26,6 +26,8 @@ def steps_table(performance: Performance) -> RenderableType | None:
         return None
     measured = sorted({count for each in performance.steps for count, _ in each.values})
     head = f"measured on base and after patch {', '.join(map(str, measured[1:]))}"
+    units = {each.unit for each in performance.steps}
+    head += f"; {performance.instrument}, {units.pop()}" if len(units) == 1 else f"; {performance.instrument}"
     parts: list[RenderableType] = [Hanging(Text.assemble(("which patch  ", "bold"), safe.text(head)), 2)]
     parts += [Hanging(safe.text(f"  {line}")) for line in step_lines(performance.steps)]
     if len(measured) <= _COLUMNS:
@@ -36,7 +38,7 @@ def steps_table(performance: Performance) -> RenderableType | None:
 
 
 def step_lines(figures: Sequence[PatchSteps]) -> list[str]:
-    """`patch 2: 19 figures, +25 to +91 insns/packet`."""
+    """`patch 2: 19 figures, +25 to +91 insns/packet; 1 figure, +4 states`."""
     by_patch: dict[tuple[int, int], list[tuple[Step, str]]] = {}
     for figure in figures:
         for step in figure.steps:
@@ -46,9 +48,15 @@ def step_lines(figures: Sequence[PatchSteps]) -> list[str]:
 
 def _line(first: int, last: int, found: Sequence[tuple[Step, str]]) -> str:
     who = f"patch {first}" if first == last else f"patches {first} to {last} (no kernel between them)"
-    deltas = sorted(step.delta for step, _ in found)
-    how = f"{deltas[0]:+.4g}" if deltas[0] == deltas[-1] else f"{deltas[0]:+.4g} to {deltas[-1]:+.4g}"
-    return f"{who}: {len(found)} {'figure' if len(found) == 1 else 'figures'}, {how} {found[0][1]}"
+    units = dict.fromkeys(unit for _, unit in found)
+    told = (_deltas([step.delta for step, each in found if each == unit], unit) for unit in units)
+    return f"{who}: {'; '.join(told)}"
+
+
+def _deltas(deltas: Sequence[float], unit: str) -> str:
+    low, high = min(deltas), max(deltas)
+    how = f"{low:+.4g}" if low == high else f"{low:+.4g} to {high:+.4g}"
+    return f"{len(deltas)} {'figure' if len(deltas) == 1 else 'figures'}, {how} {unit}"
 
 
 def _table(figures: Sequence[PatchSteps], measured: Sequence[int]) -> Table:
@@ -56,8 +64,10 @@ def _table(figures: Sequence[PatchSteps], measured: Sequence[int]) -> Table:
     table.add_column("    bench", ratio=1)
     for count in measured:
         table.add_column(f"patch {count}" if count else "base", justify="right", no_wrap=True)
+    apart = len({figure.unit for figure in figures}) > 1
     for figure in figures:
+        name = short_name(figure.bench) + (f", {figure.unit}" if apart else "")
         values = dict(figure.values)
         cells = (f"{values[count]:.10g}" if count in values else "-" for count in measured)
-        table.add_row(Name(safe.line(short_name(figure.bench)), 4), *cells)
+        table.add_row(Name(safe.line(name), 4), *cells)
     return table
