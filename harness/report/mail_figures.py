@@ -69,8 +69,10 @@ def _changed(figures: Sequence[Figure]) -> list[str]:
     shown = [figure for figure in figures if figure in most]
     lines = []
     for (file, unit), group in groupby(shown, lambda figure: (figure.bench.rpartition("::")[0], figure.unit)):
-        lines.append(guarded(f"  {safe.line(file)}, {safe.line(unit)}"))
-        lines += [line for figure in group for line in item(short_name(figure.bench), _numbers(figure), "    ")]
+        those = list(group)
+        noise = reading(max(figure.noise for figure in those))
+        lines += prose(f"{safe.line(file)}, {safe.line(unit)}, noise at most {noise}:", "  ", "    ")
+        lines += [line for figure in those for line in item(short_name(figure.bench), _numbers(figure), "    ")]
     return lines + ([f"    ... and {len(figures) - _FIGURES} that changed less"] if len(figures) > _FIGURES else [])
 
 
@@ -92,7 +94,7 @@ def _where(performance: Performance) -> list[str]:
         guarded(f"    {change.delta:>+8.1f}  {safe.line(change.name)}{_of_patches(largest, change.name)}")
         for change in rows
     ]
-    return [*prose(f"Where it goes, in {short_name(largest.bench)}:", "  "), *lines] if lines else []
+    return [*prose(f"Where it goes, insns/packet of {short_name(largest.bench)}:", "  "), *lines] if lines else []
 
 
 def _of_patches(attribution: Attribution, function: str) -> str:
