@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +17,7 @@ from harness.outcomes_apart import Apart
 from harness.perf.model import FigureChange
 from harness.report import safe
 from harness.report.benches import short_name
+from harness.report.layout import name_lines
 from harness.results import Outcome
 from harness.run_result import RunResult
 from harness.versions import FigureBetween, Standing, TestBetween, VersionChange, Versions
@@ -26,6 +27,8 @@ __all__ = ["show_explanation", "show_versions", "versions_line"]
 
 _ROWS = 20
 _DETAILS = 8
+_BESIDE = 36  # cells of what stands beside a test's name
+_OF_FIGURES = 20  # cells beside a bench's name and its two figures
 _STYLES = {
     VersionChange.BROKE: "bold red",
     VersionChange.STILL_BROKEN: "red",
@@ -109,11 +112,12 @@ def _tests(found: Versions, console: Console, every: bool) -> None:
     table.add_column("", no_wrap=True)
     table.add_column("test", overflow="fold", ratio=1)
     for name in _versions(found):
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, no_wrap=True, vertical="bottom")
+    room = max(20, console.width - _BESIDE)
     for change, group in groupby(found.tests, lambda test: test.change):
         tests = list(group)
         counted = change in _COUNTED and not every and len(tests) > _ROWS
-        for cells in _counts(change, tests) if counted else _rows(change, tests, every):
+        for cells in _counts(change, tests) if counted else _rows(change, tests, every, room):
             table.add_row(*cells)
     console.print(table)
 
@@ -131,22 +135,29 @@ def _counts(change: VersionChange, tests: Sequence[TestBetween]) -> Iterable[tup
             word = Text()
 
 
-def _rows(change: VersionChange, tests: Sequence[TestBetween], every: bool) -> Iterable[tuple[Text, Text, str, str]]:
-    """The tests of one change under their files; of what broke with the reason."""
+def _rows(
+    change: VersionChange, tests: Sequence[TestBetween], every: bool, room: int
+) -> Iterable[tuple[Text, RenderableType, str, str]]:
+    """The tests of one change under their files; of what broke with the reason. room: cells for a name."""
     word = Text(str(change), _STYLES[change])
     most = len(tests) if every else _ROWS
     for file, group in groupby(tests[:most], lambda test: test.test.rpartition("::")[0]):
         if file:
-            yield word, safe.text(file), "", ""
+            yield word, _name(file, room), "", ""
             word = Text()
         for test in group:
-            name = Text("  " if file else "") + safe.text(test.test.removeprefix(f"{file}::"))
+            name = _name(test.test.removeprefix(f"{file}::"), room, "  " if file else "")
             yield word, name, _standing(test.before), _standing(test.after)
             word = Text()
             if test.reason and change is VersionChange.BROKE:
-                yield word, Text("    ") + safe.text(test.reason, "dim", 200), "", ""
+                yield word, Padding(safe.text(test.reason, "dim", 200), (0, 0, 0, 4), expand=False), "", ""
     if len(tests) > most:
         yield word, Text(f"... and {len(tests) - most} more; -v shows them", "dim"), "", ""
+
+
+def _name(name: str, room: int, indent: str = "") -> Text:
+    """A test's name, broken at brackets and commas where it is too long."""
+    return Text("\n".join(f"{indent}{line}" for line in name_lines(safe.line(name), room - len(indent))))
 
 
 def _standing(standing: Standing) -> str:
@@ -161,16 +172,22 @@ def _costs(found: Versions, console: Console, every: bool) -> None:
             count = f"{len(found.figures)} {_plural('figure', len(found.figures))}"
             console.print(Text(f"{count}: each version costs the same over its base\n", "dim"))
         return
+    for unit in dict.fromkeys(each.unit for each in shown):
+        _costs_of(unit, [each for each in shown if each.unit == unit], _versions(found), console)
+
+
+def _costs_of(unit: str, figures: Sequence[FigureBetween], names: tuple[str, str], console: Console) -> None:
+    """The figures of one unit."""
+    deltas = [(_delta(each.before, each), _delta(each.after, each)) for each in figures]
+    width = sum(max(len(name), *(len(pair[at]) for pair in deltas)) for at, name in enumerate(names))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("cost over base", overflow="fold", ratio=1)
-    for name in _versions(found):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("unit", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    for each in shown:
-        style = _FIGURE_STYLES.get(each.change, "dim")
-        cells = (_delta(each.before, each), _delta(each.after, each), safe.text(each.unit))
-        table.add_row(safe.text(short_name(each.bench)), *cells, Text(str(each.change), style))
+    table.add_column(safe.text(f"cost over base, {unit}" if unit else "cost over base"), overflow="fold", ratio=1)
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True, vertical="bottom")
+    table.add_column("", no_wrap=True, vertical="bottom")
+    for each, pair in zip(figures, deltas, strict=True):
+        bench = _name(short_name(each.bench), max(20, console.width - width - _OF_FIGURES))
+        table.add_row(bench, *pair, Text(str(each.change), _FIGURE_STYLES.get(each.change, "dim")))
     console.print(table)
 
 
