@@ -38,9 +38,11 @@ class Page:
     def do(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self.pipe.do(method, self.session, **parameters)
 
-    def open(self, address: str, *, width: int = 1400, script: bool = True) -> None:
+    def open(self, address: str, *, width: int = 1400, dark: bool = False, script: bool = True) -> None:
         """Load a page, and wait until it is there."""
         self.do("Page.enable")
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.do("Emulation.setEmulatedMedia", media="screen", features=[scheme])
         self.do("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         self.do("Emulation.setScriptExecutionDisabled", value=not script)
         self.do("Page.navigate", url=address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 
@@ -74,6 +75,35 @@ def test_all_that_is_heard_has_a_name(page, folder, name):
         assert roles.count(landmark) == 1
     assert "rowheader" in roles
     assert "LayoutTable" not in roles
+
+
+AXE = """axe.run(document, {resultTypes: ["violations"]}).then(found =>
+    found.violations.map(each => [each.id, each.nodes.map(node => node.html.slice(0, 200))]))"""
+
+
+def violations(page: Page) -> list[list[object]]:
+    axe = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed: pip install -e .[dev]")
+    script = resources.files(axe).joinpath("axe.min.js").read_text("utf-8")
+    page.value(f"{script}\n;1")
+    found: list[list[object]] = page.value(AXE)
+    return found
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1400])
+def test_axe_finds_nothing_that_keeps_anybody_out(page, folder, width, dark):
+    """Its rules are WCAG's, contrast of AA among them, on what is on the screen."""
+    for name in ("whole.html", "without_base.html", "does_not_apply.html", "folder/index.html"):
+        page.open((folder / name).as_uri(), width=width, dark=dark)
+        page.value(UNFOLD)
+        assert violations(page) == [], name
+
+
+def test_axe_finds_what_does(page, folder):
+    page.open((folder / "whole.html").as_uri())
+    page.value("""const style = document.createElement("style"); style.textContent = "dt { color: #aaaaaa }";
+        document.head.append(style); document.documentElement.removeAttribute("lang")""")
+    assert {rule for rule, _ in violations(page)} >= {"color-contrast", "html-has-lang"}
 
 
 def test_the_keyboard_reaches_everything_in_the_order_of_the_page(page, folder):
