@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from report_samples import SAMPLES, bare, no_regression, regression
+from report_whole import whole
 from rich.console import Console
 
 from harness.build.model import Diagnostic
@@ -141,6 +142,15 @@ def test_quiet_names_what_broke_and_verbose_tells_everything():
     verbose = rendered(regression(), 160, Verbosity.VERBOSE)
     assert "RSP: 0018:ffffb0a4402f7b98" in verbose
     assert "RSP: 0018:ffffb0a4402f7b98" not in rendered(regression(), 160)
+
+
+def test_quiet_names_figures_and_splats_that_are_worse_too():
+    names = rendered(whole(), verbosity=Verbosity.QUIET).splitlines()[1:]
+    assert names[:1] == ["  xdp_multibuf/test_adjust_tail.py::test_shrink[frame=9000,by=page]"]
+    assert names[-2:] == [
+        "  lockdep: suspicious RCU usage in xdp_do_redirect < bpf_test_run_xdp_live",
+        "  xdp_multibuf/bench_test_run.py::bench_nothing[size=64]",
+    ]
 
 
 def test_a_thousand_regressions_are_cut_short_and_counted():

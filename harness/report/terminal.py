@@ -16,6 +16,7 @@ from rich.text import Text
 from harness.compare import Change
 from harness.errors import ExitCode
 from harness.kselftest.proof import Proof, ProofKind, proof_words
+from harness.perf.model import FigureChange
 from harness.report import changes, safe
 from harness.report.decode import Places
 from harness.report.environment import carried, host_words
@@ -79,9 +80,13 @@ def _verdict(result: RunResult) -> Text:
 
 
 def _quiet(result: RunResult, console: Console) -> None:
-    comparison = result.comparison
-    for test in (*comparison.blamed, *comparison.of(Change.FAILING)) if comparison else ():
-        put(console, "  ", safe.text(test.test))
+    """The names of what broke: tests, splats, figures."""
+    comparison, performance = result.comparison, result.performance
+    names = [test.test for test in (*comparison.blamed, *comparison.of(Change.FAILING))] if comparison else []
+    names += [item.splat.key for item in comparison.blamed_log] if comparison else []
+    names += [figure.bench for figure in performance.of(FigureChange.WORSE)] if performance else []
+    for name in names:
+        put(console, "  ", safe.text(name))
 
 
 def _failure(result: RunResult, console: Console) -> None:
