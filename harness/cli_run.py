@@ -76,7 +76,7 @@ def run(
     ktap: Ktap = None,
     markdown: Markdown = None,
     json: Annotated[str | None, typer.Option(help="Write the result as JSON to this file, or - .")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict and what broke, no progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict, and what broke.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print everything, uncut.")] = False,
 ) -> None:
     """Build the kernel without and with SERIES, boot both, test both, and give a verdict.
