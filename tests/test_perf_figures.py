@@ -204,6 +204,16 @@ def test_where_a_difference_lies_leaves_the_name_its_room():
     assert shown[at + 2].startswith("      ")
 
 
+@pytest.mark.parametrize("width", [30, 50, 71, 72, 160])
+def test_no_width_takes_a_name_or_a_figure_away(width):
+    worse = figure((100, 100), (131, 131), (100, 101))
+    console = Console(width=width, color_system=None)
+    with console.capture() as captured:
+        console.print(performance_table(measured(worse)))
+    words = captured.get().split()
+    assert {"get_buff_len[9000]", "100", "131", "+31", "+31.0%", "1"} <= set(words)
+
+
 def test_what_cannot_be_told_is_wrapped_under_itself():
     unknown = replace(figure((1, 1), (1, 1), (1, 1)), change=FigureChange.UNKNOWN, why="words " * 40)
     lines = [line for line in text_of(measured(unknown)).splitlines() if "words" in line or "cannot tell:" in line]

@@ -25,6 +25,7 @@ __all__ = ["performance_table"]
 
 _STYLES = {FigureChange.WORSE: "bold red", FigureChange.BETTER: "green", FigureChange.UNKNOWN: "yellow"}
 _ROWS = 20
+_NARROW = 72  # columns
 _COLUMNS = (("base", 7), ("patched", 7), ("change", 7), ("", 7), ("noise", 5))
 
 
@@ -83,14 +84,34 @@ def _head(performance: Performance) -> str:
 def _tables(figures: Sequence[Figure]) -> Iterator[RenderableType]:
     """The figures, file by file."""
     for (file, unit), group in groupby(figures, lambda each: (each.bench.rpartition("::")[0], each.unit)):
-        yield Text("  ") + safe.text(f"{file}, {unit}" if unit else file)
+        yield Hanging(safe.text(f"  {file}, {unit}" if unit else f"  {file}"))
+        yield _Rows(tuple(group))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The figures of a file: a table, or where that has no room for names, a line below each of them."""
+
+    figures: tuple[Figure, ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if options.max_width >= _NARROW:
+            yield self.table()
+            return
+        for figure in self.figures:
+            base, patched, *rest, noise = _cells(figure)
+            yield Name(safe.line(short_name(figure.bench)), 4)
+            yield Text("  ").join([Text("     "), base + " → " + patched, *filter(None, rest), Text("noise ") + noise])
+
+    def table(self) -> Table:
+        """A row for each."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
         table.add_column("    bench", ratio=1)
         for title, width in _COLUMNS:
             table.add_column(title, justify="right", no_wrap=True, min_width=width)
-        for figure in group:
+        for figure in self.figures:
             table.add_row(_named(figure), *_cells(figure))
-        yield table
+        return table
 
 
 def _named(figure: Figure) -> RenderableType:
