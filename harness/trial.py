@@ -34,6 +34,7 @@ from harness.errors import UsageError
 from harness.flakiness import KnownFlake
 from harness.kconfig import Fragment, ResolvedConfig, enable, merge, resolve
 from harness.kconfig.configure import ALLNOCONFIG
+from harness.kselftest.export import source_ids
 from harness.kselftest.guests import reader_part
 from harness.kselftest.proof import Proof
 from harness.kselftest.proving import prove
@@ -120,7 +121,7 @@ class Trial:
             self._choose()
             self._configure()
             self._build(hold)
-            if self._identical and not self.selection.touched:
+            if self._identical and not self._selftests_differ:
                 return
             self._build_selftests(hold)
             self._test()
@@ -405,6 +406,16 @@ class Trial:
     @property
     def _identical(self) -> bool:
         return self.identity is not None and self.identity.same
+
+    @property
+    def _selftests_differ(self) -> bool:
+        """Selftests were picked, by touch or by name, and the series changes what they are made from."""
+        assert self.applied is not None
+        if not self.selection:
+            return False
+        repository, commits = applied_repository(self._work("tree")), (self.applied.base.commit, self.applied.commit)
+        before, after = (source_ids(repository, commit) for commit in commits)
+        return before != after
 
     @property
     def _choosing(self) -> tuple[PickedSuite, ...]:

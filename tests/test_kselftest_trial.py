@@ -1,0 +1,48 @@
+"""Of two kernels with the same code only selftests that differ can tell anything: then they run, however picked."""
+
+from __future__ import annotations
+
+import pytest
+from selftest_tree import SELFTESTS, commit_tree
+
+from harness.build.model import Identity
+from harness.kselftest.select import Selection, select
+from harness.plan import Invocation, Silent
+from harness.store import new_run
+from harness.tree import Applied, Base, BaseReason
+from harness.tree.apply import applied_repository
+from harness.trial import Trial
+
+COMMENT = {"net/core/filter.c": "/* a comment */\n"}
+TEST = {f"{SELFTESTS}/net/plain.sh": "#!/bin/sh\necho fine\n"}
+LIBRARY = {"tools/lib/bpf/libbpf.c": "int x;\n"}
+NAMED = select(["net/plain.sh"], [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "selection", "runs"),
+    [
+        (TEST, NAMED, True),
+        (TEST, select([], TEST), True),
+        (LIBRARY, NAMED, True),  # what a test is made from differs too
+        (COMMENT, NAMED, False),
+        (COMMENT, select([], COMMENT), False),
+        (TEST, Selection(), False),  # the suite was not picked
+    ],
+)
+def test_selftests_that_a_series_changes_run_on_equal_kernels(tmp_path, monkeypatch, changes, selection, runs):
+    monkeypatch.setenv("KTRIAL_RUNS", str(tmp_path))
+    trial = Trial(new_run(None, "x"), Invocation(series="x.mbox", cwd="."), Silent())
+    repository = applied_repository(trial.run.path / "tree")
+    repository.mkdir(parents=True)
+    commits = [commit_tree(repository), commit_tree(repository, changes)]
+    base = Base(commits[0], "tree", BaseReason.HEAD, "why", "6.12")
+    trial.applied = Applied(base, (), commits[1], "tree", tuple(changes))
+    trial.selection, trial.identity = selection, Identity(True, ())
+    done = []
+    for stage in ("_read", "_apply", "_choose", "_configure", "_build", "_build_selftests", "_test"):
+        monkeypatch.setattr(trial, stage, lambda *_, stage=stage: done.append(stage))
+    for stage in ("_measure", "_find_patches"):
+        monkeypatch.setattr(trial, stage, lambda *_: None)
+    trial.go()
+    assert ("_test" in done) == runs
