@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.kconfig import Fragment, load_fragment
 from harness.kselftest.select import Selection, config_fragments, select
-from harness.kunit import KUNIT, KunitTest, find_kunit_tests, kunit_fragment
+from harness.kunit import KUNIT, KunitTest, find_kunit_tests, kunit_fragment, not_built
 from harness.plan import Invocation
 from harness.suites import PickedSuite, asked_suites, find_suites, load_suite, pick_suites
 from harness.tree import Applied
@@ -30,7 +30,8 @@ def choose(asked: Invocation, applied: Applied, repository: Path) -> Choice:
     chooser = next((chosen for chosen in picked if chosen.suite.chooses), None)
     selection = select(chooser.suite.asked, applied.changed) if chooser else Selection()
     unit_tests = find_kunit_tests(repository, applied.commit, applied.changed)
-    picked += () if asked.suites else _for_unit_tests(unit_tests, applied)
+    picked += () if asked.suites else _for_unit_tests(unit_tests)
+    picked = tuple(_with_remark(chosen, not_built(unit_tests)) for chosen in picked)
     fragments = _fragments(asked, picked)
     if unit_tests and any(chosen.suite.name == KUNIT for chosen in picked):
         fragments += (kunit_fragment(unit_tests),)
@@ -43,7 +44,11 @@ def _fragments(asked: Invocation, picked: tuple[PickedSuite, ...]) -> tuple[Frag
     return tuple(load_fragment(name) for name in dict.fromkeys(["boot", *names, *given]))
 
 
-def _for_unit_tests(tests: tuple[KunitTest, ...], applied: Applied) -> tuple[PickedSuite, ...]:
-    """The suite of unit tests, where the series touches one of them; building them in costs a kernel of its own."""
-    touched = [test for test in tests if test.source in applied.changed]
-    return (PickedSuite(load_suite(KUNIT), f"touches {touched[0].source}"),) if touched else ()
+def _for_unit_tests(tests: tuple[KunitTest, ...]) -> tuple[PickedSuite, ...]:
+    """The suite of unit tests, where any that can be built in lie beside what the series touches."""
+    why = next((test.why for test in tests if test.symbol), "")
+    return (PickedSuite(load_suite(KUNIT), f"{why}, with unit tests beside it"),) if why else ()
+
+
+def _with_remark(chosen: PickedSuite, remark: str) -> PickedSuite:
+    return replace(chosen, why=f"{chosen.why}; {remark}") if remark and chosen.suite.name == KUNIT else chosen

@@ -5,30 +5,30 @@ A test that is built in runs while the kernel boots and prints KTAP to its log, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from harness.kconfig.model import Fragment, Setting
+from harness.kunit_symbol import DECLARES, symbol_of
 from harness.tree.git import git
 
-__all__ = ["KUNIT", "KunitTest", "find_kunit_tests", "kunit_fragment"]
+__all__ = ["KUNIT", "KunitTest", "find_kunit_tests", "kunit_fragment", "not_built"]
 
 KUNIT = "kunit"
 """The suite that reads the results."""
 
-# include/kunit/test.h: the macros that declare a file's suites.
-_DECLARES = r"^kunit_test_(init_section_)?suites?\("
 _OUTSIDE = ("tools/", "Documentation/", "samples/", "scripts/")
+_NAMED = 4  # files, in a clause
 _BESIDE = ("", "test/", "tests/", "kunit/")
-_OBJECT = r"^obj-\$\(CONFIG_(\w+)\)\s*[:+]?=.*\b{stem}\.o\b"
-_PART = r"^([\w-]+)-(?:y|objs|\$\(CONFIG_\w+\))\s*[:+]?=.*\b{stem}\.o\b"
 
 
 @dataclass(frozen=True)
 class KunitTest:
-    """A file of KUnit tests. source: from the tree's root. symbol: what builds it, without CONFIG_. why: a clause."""
+    """A file of KUnit tests. source: from the tree's root. why: a clause.
+
+    symbol: what builds it in, without CONFIG_; "" where that could not be found.
+    """
 
     source: str
     symbol: str
@@ -43,15 +43,14 @@ def find_kunit_tests(repository: Path, commit: str, changed: Iterable[str]) -> t
         if path.startswith(_OUTSIDE) or folder == ".":
             continue
         for source in _sources(repository, commit, folder):
-            symbol = _symbol(repository, commit, source)
-            if symbol:
-                found.setdefault(source, KunitTest(source, symbol, f"touches {path}"))
+            if source not in found:
+                found[source] = KunitTest(source, symbol_of(repository, commit, source), f"touches {path}")
     return tuple(found.values())
 
 
 def kunit_fragment(tests: Iterable[KunitTest]) -> Fragment:
     """Builds the tests in; each may be absent, since what it tests may be."""
-    symbols = {test.symbol: test for test in tests}
+    symbols = {test.symbol: test for test in tests if test.symbol not in ("", "KUNIT")}
     settings = [
         Setting("KUNIT", "y", 1, True, "the framework of the unit tests"),
         Setting("LOG_BUF_SHIFT", "21", 2, True, "the kernel's log is to hold all that unit tests print at boot"),
@@ -61,18 +60,14 @@ def kunit_fragment(tests: Iterable[KunitTest]) -> Fragment:
     return Fragment("kunit", Path("kunit"), tuple(settings))
 
 
+def not_built(tests: Iterable[KunitTest]) -> str:
+    """A clause on the tests of which nobody knows what would build them in; "" where there are none."""
+    sources = [test.source for test in tests if not test.symbol]
+    more = f" and {len(sources) - _NAMED} more" if len(sources) > _NAMED else ""
+    return f"unit tests that cannot be built in here: {', '.join(sources[:_NAMED])}{more}" if sources else ""
+
+
 def _sources(repository: Path, commit: str, folder: str) -> list[str]:
     patterns = [f":(glob){folder}/{beside}*.c" for beside in _BESIDE]
-    done = git(repository, "grep", "-l", "-E", _DECLARES, commit, "--", *patterns, check=False)
+    done = git(repository, "grep", "-l", "-E", DECLARES, commit, "--", *patterns, check=False)
     return [line.partition(":")[2] for line in done.text.splitlines()]
-
-
-def _symbol(repository: Path, commit: str, source: str) -> str:
-    """The symbol that compiles a file, by the Makefile beside it; "" where it is always or never compiled."""
-    path = PurePosixPath(source)
-    makefile = git(repository, "show", f"{commit}:{path.parent}/Makefile", check=False)
-    text = makefile.text.replace("\\\n", " ") if makefile.ok else ""
-    for stem in (path.stem, *re.findall(_PART.format(stem=re.escape(path.stem)), text, re.MULTILINE)):
-        if match := re.search(_OBJECT.format(stem=re.escape(stem)), text, re.MULTILINE):
-            return match[1]
-    return ""

@@ -9,8 +9,12 @@ import sys
 import pytest
 from selftest_tree import commit_tree
 
-from harness.kunit import find_kunit_tests, kunit_fragment
+from harness.choice import choose
+from harness.kunit import KunitTest, find_kunit_tests, kunit_fragment, not_built
+from harness.kunit_symbol import symbol_of
 from harness.places import suites_dir
+from harness.plan import Invocation
+from harness.tree import Applied, Base, BaseReason
 
 SUITE = "static struct kunit_suite suite;\nkunit_test_suites(&suite);\n"
 FILES = {
@@ -21,7 +25,8 @@ FILES = {
     "net/mac/util.c": "",
     "net/mac/tests/Makefile": "mac-tests-y := module.o elems.o\nobj-$(CONFIG_MAC_KUNIT_TEST) += mac-tests.o\n",
     "net/mac/tests/elems.c": "kunit_test_suite(suite);\n",
-    "lib/Makefile": "obj-y += always_kunit.o\n",
+    "lib/Makefile": "obj-y += always_kunit.o\nobj-m += loaded_kunit.o\n",
+    "lib/loaded_kunit.c": SUITE,
     "lib/always_kunit.c": SUITE,
     "tools/net_test.c": SUITE,
 }
@@ -33,7 +38,7 @@ FILES = {
         ("net/core/filter.c", ["NET_TEST"]),
         ("net/core/net_test.c", ["NET_TEST"]),
         ("net/mac/util.c", ["MAC_KUNIT_TEST"]),  # in a folder beside it, part of a composite object
-        ("lib/always_kunit.c", []),
+        ("lib/always_kunit.c", ["KUNIT", ""]),  # with the framework alone; as a module only
         ("tools/net_test.c", []),
         ("Makefile", []),
     ],
@@ -43,6 +48,80 @@ def test_tests_are_found_in_the_folder_and_beside_it(tmp_path, touched, symbols)
     found = find_kunit_tests(tmp_path, commit, [touched])
     assert [test.symbol for test in found] == symbols
     assert all(test.why == f"touches {touched}" for test in found)
+
+
+IN_DRIVERS = {
+    "drivers/a/Makefile": (
+        "obj-$(CONFIG_A) += a.o b.o whole.o\nwhole-y := c.o\nwhole-${CONFIG_C_KUNIT_TEST} += test.o\n"
+    ),
+    "drivers/a/a.c": (
+        "#ifdef CONFIG_POLL\nint p;\n#else\nint q;\n#endif\n"
+        "#if IS_ENABLED(CONFIG_A_KUNIT_TEST)\n# ifdef CONFIG_B\n# endif\nkunit_test_suite(a);\n#endif\n"
+    ),
+    "drivers/a/b.c": '#ifdef CONFIG_B_TEST\n#include "b_test.c"\n#endif\n',
+    "drivers/a/b_test.c": SUITE,
+    "drivers/a/c.c": '#include "tests/c_test.c"\n#ifndef CONFIG_C\nint c;\n#endif\n',
+    "drivers/a/tests/c_test.c": SUITE,  # no #if around it: the driver's own symbol
+    "drivers/a/test.c": SUITE,
+    "drivers/a/dma_test.c": SUITE,  # not test.o
+    "mm/Makefile": "obj-$(CONFIG_LAZY_KUNIT_TEST) += \\\n\ttests/lazy_kunit.o\n",
+    "mm/tests/lazy_kunit.c": "#if !defined(CONFIG_MMU)\n" + SUITE + "#endif\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "symbol"),
+    [
+        ("drivers/a/a.c", "A_KUNIT_TEST"),
+        ("drivers/a/b_test.c", "B_TEST"),
+        ("drivers/a/tests/c_test.c", "A"),
+        ("drivers/a/test.c", "C_KUNIT_TEST"),
+        ("drivers/a/dma_test.c", ""),
+        ("mm/tests/lazy_kunit.c", "LAZY_KUNIT_TEST"),
+    ],
+)
+def test_the_symbol_is_found_wherever_a_test_is_compiled(tmp_path, source, symbol):
+    assert symbol_of(tmp_path, commit_tree(tmp_path, IN_DRIVERS), source) == symbol
+
+
+def test_tests_that_nothing_builds_are_named(tmp_path):
+    tests = find_kunit_tests(tmp_path, commit_tree(tmp_path, IN_DRIVERS), ["drivers/a/a.c"])
+    assert not_built(tests) == "unit tests that cannot be built in here: drivers/a/dma_test.c"
+    assert {setting.symbol for setting in kunit_fragment(tests).settings[2:]} == {
+        "A_KUNIT_TEST", "B_TEST", "A", "C_KUNIT_TEST"
+    }  # fmt: skip
+    many = [KunitTest(f"{at}.c", "", "") for at in range(6)]
+    assert not_built(many).endswith("0.c, 1.c, 2.c, 3.c and 2 more")
+    assert not not_built([])
+
+
+def choice_for(tmp_path, changed, suites=()):
+    commit = commit_tree(tmp_path, {**FILES, **IN_DRIVERS})
+    base = Base(commit, "tree", BaseReason.HEAD, "why", "6.12")
+    asked = Invocation(series="x.mbox", cwd=str(tmp_path), suites=suites)
+    found = choose(asked, Applied(base, (), commit, "tree", tuple(changed)), tmp_path)
+    return {chosen.suite.name: chosen.why for chosen in found.picked}, [each.name for each in found.fragments]
+
+
+def test_a_series_in_a_folder_with_unit_tests_gets_them(tmp_path):
+    picked, fragments = choice_for(tmp_path, ["net/core/filter.c"])
+    assert picked["kunit"] == "touches net/core/filter.c, with unit tests beside it"
+    assert "kunit" in fragments
+
+
+def test_one_elsewhere_does_not_nor_where_other_suites_were_asked_for(tmp_path):
+    for changed, suites in ((["net/ipv4/tcp.c"], ()), (["net/core/filter.c"], ("xdp_multibuf",))):
+        picked, fragments = choice_for(tmp_path, changed, suites)
+        assert "kunit" not in picked
+        assert "kunit" not in fragments
+
+
+def test_why_the_suite_was_picked_names_what_it_lacks(tmp_path):
+    picked, _ = choice_for(tmp_path, ["drivers/a/b.c"])
+    lacks = "unit tests that cannot be built in here: drivers/a/dma_test.c"
+    assert picked["kunit"] == f"touches drivers/a/b.c, with unit tests beside it; {lacks}"
+    picked, _ = choice_for(tmp_path, ["drivers/a/b.c"], ("kunit",))
+    assert picked["kunit"].endswith(lacks)
 
 
 def test_the_fragment_builds_them_in_and_says_why(tmp_path):
