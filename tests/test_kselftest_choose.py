@@ -15,6 +15,7 @@ from harness.kselftest.make import Maker
 from harness.kselftest.model import Program
 from harness.kselftest.progs import TestProgs
 from harness.kselftest.select import config_fragments, denied, select
+from harness.kselftest.stage import unpicked
 from harness.places import suites_dir
 from harness.suites import asked_suites, load_suite
 
@@ -142,6 +143,15 @@ def test_a_touched_file_stands_for_the_programs_made_from_it(chooser, touched, c
     programs = chooser.choose((), [touched])
     assert names(programs) == chosen
     assert all(program.why == f"touches {touched}" for program in programs)
+
+
+def test_touched_files_that_many_share_are_named(chooser):
+    touched = [f"{SELFTESTS}/{name}" for name in ("net/sender.c", "net/lib.sh", "bpf/test_progs.c", "net/Makefile")]
+    told = unpicked(chooser.choose((), touched), touched)
+    assert told == "shared by many, so none is picked for: net/lib.sh, bpf/test_progs.c; --suite kselftest:NAME does"
+    assert not unpicked(chooser.choose((), touched[:1]), touched[:1])
+    many = [f"{SELFTESTS}/net/lib/{at}.h" for at in range(6)]
+    assert "net/lib/3.h and 2 more;" in unpicked((), many)
 
 
 # As in 7.2, where test_xsk.c has no test, and both the tests of xsk.c and xskxceiver call into it.

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.build.model import Kernel, Toolchain
 from harness.kselftest.build import Wanted, build_selftests, choose_selftests
-from harness.kselftest.export import source_ids
+from harness.kselftest.export import file_of, source_ids
 from harness.kselftest.guests import GuestPart, guest_part
-from harness.kselftest.model import Installed, Plan, Program
+from harness.kselftest.model import SELFTESTS, Installed, Plan, Program
 from harness.kselftest.select import Selection, denied
 from harness.tree.model import Applied, Base
 
-__all__ = ["Selftests", "build_sides"]
+__all__ = ["Selftests", "build_sides", "unpicked"]
+
+_SHOWN = 4  # names, in a sentence
+# Files of a collection that no program runs.
+_NO_CODE = re.compile(r"/(?:Makefile[\w.]*|config[\w.]*|settings|\.gitignore|README[\w.]*|(?:DENY|ALLOW)LIST[\w.]*)$")
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,10 @@ def build_sides(
 
     own = wanted(applied.commit, patched_kernel, configs[1], False)
     chosen = choose_selftests(own)
-    say(f"{len(chosen)} chosen: {_named(chosen)}" if chosen else "nothing that the series touches is a selftest")
+    say(f"{len(chosen)} chosen: {_named(program.id for program in chosen)}" if chosen else "none chosen")
+    there = [path for path in selection.touched if file_of(repository, applied.commit, path) is not None]
+    if remark := unpicked(chosen, there):
+        say(remark)
     named = tuple((f"{program.collection}/{program.name}", program.why) for program in chosen)
     same = source_ids(repository, base.commit) == source_ids(repository, applied.commit)
     on_base = wanted(base.commit, base_kernel or patched_kernel, configs[0], True)
@@ -97,6 +105,15 @@ def build_sides(
     return Selftests(base_side if base_kernel else None, patched_side, changed, base.version)
 
 
-def _named(programs: tuple[Program, ...]) -> str:
-    first = ", ".join(program.id for program in programs[:4])
-    return f"{first} and {len(programs) - 4} more" if len(programs) > 4 else first
+def unpicked(chosen: Iterable[Program], touched: Iterable[str]) -> str:
+    """A sentence on the touched files of the selftests that are no program's own; "" where there are none."""
+    own = {path for program in chosen for path in program.sources}
+    shared = [path.removeprefix(f"{SELFTESTS}/") for path in touched if path not in own and not _NO_CODE.search(path)]
+    if not shared:
+        return ""
+    return f"shared by many, so none is picked for: {_named(shared)}; --suite kselftest:NAME does"
+
+
+def _named(names: Iterable[str]) -> str:
+    told = list(names)
+    return ", ".join(told[:_SHOWN]) + (f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else "")
