@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from selftest_tree import SELFTESTS, commit_tree
+from selftest_tree import FILES, SELFTESTS, commit_tree
 
 from harness.build.model import Toolchain
 from harness.cache import prune
@@ -94,6 +94,41 @@ def test_a_flavour_that_this_tree_or_compiler_does_not_have_says_so(wanted, tmp_
     told = {program.name: program.unbuildable for program in installed.programs}
     assert "there is no test_progs-cpuv9" in told["test_progs-cpuv9/tail"]
     assert not told["test_progs/tail_alone"]
+
+
+FLAVOURED = {
+    f"{BPF}/Makefile": FILES[f"{BPF}/Makefile"].replace(
+        "test_verifier test_progs", "test_verifier test_progs test_progs-no_alu32"
+    )
+    + "test_progs-no_alu32: $(patsubst progs/%.c,$(CURDIR)/no_alu32/%.bpf.o,$(wildcard progs/*.c))\n\tcat $^ > $@\n"
+    + "$(CURDIR)/no_alu32/%.bpf.o: progs/%.c\n\tmkdir -p no_alu32; $(CC) -DNO_ALU32 -c -o $@ $<\n",
+    f"{BPF}/progs/lent.c": "#ifdef NO_ALU32\nno such C\n#endif\n",
+}
+
+
+def test_what_one_flavour_cannot_compile_is_no_others_fault(wanted, tmp_path):
+    commit = commit_tree(tmp_path / "git", FLAVOURED)
+    names = ("test_progs-no_alu32/lends", "test_progs-no_alu32/tail_alone", "lends", "tail", "xdping")
+    installed = build_selftests(wanted(commit, *(f"bpf/{name}" for name in names)))
+    told = {program.name: program.unbuildable for program in installed.programs}
+    assert "lent.bpf.o" in told.pop("test_progs-no_alu32/lends")
+    assert not any(told.values())
+    assert set(told) == {
+        "test_progs-no_alu32/tail_alone",
+        *(f"test_progs/{each}" for each in ("lends", "tail", "tail_alone")),
+        "xdping",
+    }
+    for runner in ("test_progs", "test_progs-no_alu32"):
+        assert (installed.root / BPF / runner).exists()
+
+
+def test_a_touched_test_is_run_in_every_flavour_that_can_be_made(wanted, tmp_path):
+    commit = commit_tree(tmp_path / "git", FLAVOURED)
+    chosen = choose_selftests(wanted(commit, touched=(f"{BPF}/prog_tests/light.c",)))
+    assert [program.id for program in chosen] == ["bpf:test_progs/light", "bpf:test_progs-no_alu32/light"]
+    whole = [program.id for program in choose_selftests(wanted(commit, "bpf"))]
+    assert {"bpf:test_progs/light", "bpf:test_progs-no_alu32/light", "bpf:test_xdp_meta.sh"} < set(whole)
+    assert [program.id for program in choose_selftests(wanted(commit, "bpf/light"))] == ["bpf:test_progs/light"]
 
 
 def test_skeletons_in_folders_of_their_own_are_made_for_those_that_include_them(wanted, tmp_path):

@@ -7,8 +7,11 @@ they win over the Makefile's own. A test whose programs this clang cannot compil
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable, Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,7 +30,46 @@ _OF_FOLDERS = {"libarena": ("LIBARENA_SKEL", "LIBARENA_ASAN_SKEL")}
 
 
 def build_bpf(maker: Maker, programs: Sequence[Program], tests: TestProgs) -> tuple[Program, ...]:
-    """Make these programs of the collection `bpf`; gives them back, those that cannot be made with the reason."""
+    """Make these programs of the collection `bpf`; gives them back, those that cannot be made with the reason.
+
+    Each flavour of test_progs by itself, from all files again: what one cannot compile is no other's fault.
+    """
+    by_runner: dict[str, list[Program]] = {}
+    for program in programs:
+        by_runner.setdefault(_runner(program), []).append(program)
+    made: dict[str, Program] = {}
+    with _kept(tests.folder) as restore:
+        for number, group in enumerate(by_runner.values()):
+            if number:
+                restore()
+            made |= {program.id: program for program in _build_group(maker, group, tests)}
+    return tuple(made[program.id] for program in programs)
+
+
+def _runner(program: Program) -> str:
+    """The flavour of test_progs that runs it; other programs are made with the plain one."""
+    return next((target for target in program.targets if target.startswith(_RUNNER)), _RUNNER)
+
+
+@contextlib.contextmanager
+def _kept(folder: Path) -> Iterator[Callable[[], None]]:
+    """Sources that are taken out of the tree can be put back, as they were and as old as they were."""
+    with tempfile.TemporaryDirectory(prefix="sources.", dir=folder.parent) as scratch:
+        copies = []
+        for name in ("prog_tests", "progs"):
+            (Path(scratch) / name).mkdir()
+            for file in sorted((folder / name).glob("*.c")):
+                copies.append((shutil.copy2(file, Path(scratch) / name / file.name), file))
+
+        def restore() -> None:
+            for copy, file in copies:
+                if not file.exists():
+                    shutil.copy2(copy, file)
+
+        yield restore
+
+
+def _build_group(maker: Maker, programs: Sequence[Program], tests: TestProgs) -> tuple[Program, ...]:
     build = _Build(maker, tests, tuple(tests.sources), tests.common)
     done = {program.id: program for program in programs}
     broken: tuple[Broken, ...] = ()

@@ -21,6 +21,7 @@ __all__ = ["Chooser"]
 
 _BPF = "bpf"
 _RUNNER = "test_progs"
+_NEVER_MADE = ("test_progs-bpf_gcc",)  # build_bpf.py leaves that compiler out
 # Whose programs the products of net/lib are for.
 _USERS = ("net", "drivers/net", "drivers/net/hw")
 # Seconds for one test of test_progs: the collection has no limit, and most take less than one.
@@ -46,7 +47,9 @@ class Chooser:
         if not collection:
             return []
         if collection == _BPF:
-            tests = self._tests_named(rest, why)
+            runners = (_RUNNER, *self._flavours) if rest in ("", "*") else ()
+            tests = [test for each in runners for test in self._tests_named(each, why)]
+            tests = tests or self._tests_named(rest, why)
             if rest.startswith(_RUNNER) or (tests and rest and "*" not in rest):
                 return tests
             # The runner itself stands for its tests, which are there already.
@@ -76,7 +79,8 @@ class Chooser:
     def _made_from(self, collection: str, files: Sequence[str]) -> list[Program]:
         candidates: list[Program] = []
         if collection == _BPF:
-            candidates += [self._test(source, test, _RUNNER, "") for source, test in self._all_tests]
+            runners = (_RUNNER, *self._flavours)
+            candidates += [self._test(source, test, each, "") for each in runners for source, test in self._all_tests]
         listed = self.collection(collection)
         candidates += [self._program(listed, name, "") for name in listed.names if not name.startswith(_RUNNER)]
         found = []
@@ -148,6 +152,12 @@ class Chooser:
     @cached_property
     def tests(self) -> TestProgs:
         return TestProgs(self.maker.tree / SELFTESTS / _BPF)
+
+    @cached_property
+    def _flavours(self) -> tuple[str, ...]:
+        """The runners whose programs are compiled otherwise, as far as the Makefile makes them with this clang."""
+        names = self.collection(_BPF).compiled
+        return tuple(name for name in names if name.startswith(f"{_RUNNER}-") and name not in _NEVER_MADE)
 
     @cached_property
     def _all_tests(self) -> list[tuple[TestSource, str]]:
