@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.build.builtin import index_builtin
 from harness.build.counting import Counting, objects_depending_on
 from harness.build.diagnostics import parse_diagnostics
 from harness.build.failure import Blame, build_failure, compiler_crashed, machine_trouble, memory_ran_out
@@ -333,6 +334,8 @@ def _take_artifacts(job: _Job) -> None:
     shutil.rmtree(place.directory / "modules", ignore_errors=True)
     if job.has_modules:
         (place.objects / STAGED_MODULES).rename(place.directory / "modules")
+    else:
+        index_builtin(place.objects, place.directory / "modules")
 
 
 def _compiled_in(log: Path) -> int:
