@@ -86,6 +86,23 @@ def test_a_missing_ccache_stops_nothing(without):
     assert not ccache.state.stops
 
 
+@pytest.mark.parametrize(
+    ("script", "state", "found"),
+    [
+        ("echo 6.0.1", State.OK, "PyYAML 6.0.1"),
+        ("echo No module named yaml >&2; exit 1", State.OPTIONAL_MISSING, "has no PyYAML"),
+        (None, State.OPTIONAL_MISSING, "python3 has no PyYAML"),
+    ],
+)
+def test_the_systems_python_is_asked_for_yaml(tmp_path, monkeypatch, script, state, found):
+    if script:
+        fake_program(tmp_path, "python3", script)
+    monkeypatch.setattr(programs, "_SYSTEM_PATH", str(tmp_path))
+    yaml = by_name(examine(boot=False))["yaml"]
+    assert (yaml.state, yaml.packages) == (state, ("python3-yaml",))
+    assert found in yaml.found
+
+
 def test_without_gcc_the_libraries_are_not_called_broken(without):
     without("gcc")
     checks = by_name(examine(boot=False))

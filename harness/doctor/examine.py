@@ -69,6 +69,7 @@ def _programs() -> tuple[_Look, ...]:
         _Look("udev", "a guest starts what is in its place, for the ports through which results travel", programs.udev),
         _Look("kmod", "depmod and modprobe, for kernels with modules", program("kmod")),
         _Look("iproute2", "sets up the guest's network", program("ip", "-Version")),
+        _Look("yaml", "the kernel's own tests of drivers read netlink's specifications", programs.yaml),
     )
 
 

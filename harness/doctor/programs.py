@@ -33,6 +33,7 @@ _SECONDS = 30.0
 _OLDEST_PYTHON = (3, 11)
 _OLDEST_PAHOLE = (1, 16)  # lib/Kconfig.debug: DEBUG_INFO_BTF
 _UDEVD = ("/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd")  # virtme-ng's guest/virtme-init: find_udevd
+_SYSTEM_PATH = "/usr/bin:/bin"
 _BPF_PROGRAM = "#include <linux/bpf.h>\nint pass(struct xdp_md *ctx) { return XDP_PASS; }\n"
 
 
@@ -68,6 +69,15 @@ def python() -> Finding:
     if sys.version_info < _OLDEST_PYTHON:
         return Finding(State.BROKEN, f"{version} is too old", "ktrial needs Python 3.11 or newer")
     return Finding(State.OK, f"{version}, {sys.executable}")
+
+
+def yaml() -> Finding:
+    """PyYAML of the system's own Python, which is the guest's for the kernel's tests (net/lib/py/ynl.py)."""
+    path = shutil.which("python3", path=_SYSTEM_PATH)
+    answer = _ask(path, "-c", "import yaml; print(yaml.__version__)") if path else None
+    if answer is None or not answer.ok:
+        return Finding(State.OPTIONAL_MISSING, f"{path or 'python3'} has no PyYAML: those tests are skipped")
+    return Finding(State.OK, f"PyYAML {_first_line(answer)}, {path}")
 
 
 def virtme_ng() -> Finding:
