@@ -121,14 +121,15 @@ def shape(board: Sshd, name: str) -> tuple[object, ...]:
     return told["mtu"], told["flags"], told.get("xdp")
 
 
-# Kernels up to 6.18 give a frame that was shrunk in its fragments a byte too much.
-SOUND = "not shrunk"
+# Kernels up to 6.18 give a frame that was shrunk in its fragments a byte too much; some have queues of veth without a
+# program once there are more of them.
+SOUND = "not shrunk and not every_new_channel"
 
 
 @real
 def test_the_matrix_of_drivers_runs_on_a_boards_interface(cabled):
     before = shape(cabled, "cable0"), shape(cabled, "cable1")
-    status, output = cabled.drivers(f"{SOUND} and not churn", "--iface", "cable0", "--loop", "cable1")
+    status, output = cabled.drivers(SOUND, "--iface", "cable0", "--loop", "cable1")
     assert status == 0, output
     assert int(re.search(r"(\d+) passed", output)[1]) > 50, output
     assert (shape(cabled, "cable0"), shape(cabled, "cable1")) == before

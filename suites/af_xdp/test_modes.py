@@ -7,15 +7,17 @@ Rules: net/xdp/xsk.c; drivers' XDP and ndo_xsk_wakeup; Documentation/networking/
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from af_xdp.lab import Ends, ends_of
 from af_xdp.xdpsock import Refused, Xdpsock, stamped, started
 from net.devices import card_pair
-from net.link import tuned
-from net.wire import difference
+from net.ethtool import rings
+from net.features import Feature, advertised
+from net.link import tuned, wait_for
+from net.wire import Wire, difference, ethernet
 from xdp_multibuf.cases import cases
 
 DEVICES = ("veth", "virtio_net", "vmxnet3", "e1000e", "igb")
@@ -52,9 +54,28 @@ def bound(ends: Ends, mode: str, *words: str) -> Iterator[Xdpsock]:
         with started(ends.link, *how, *words) as running:
             yield running
     except Refused as error:
-        if error.errno == "EOPNOTSUPP" or (error.errno == "EINVAL" and mode == "drv-zc"):
+        if "-F" in words and error.errno == "EINVAL" and error.what.startswith("binding"):
+            pytest.skip("the kernel's AF_XDP sockets have no multi-buffer (XDP_USE_SG)")
+        if _lacks(ends, mode, error):
             pytest.skip(f"the device has no such mode: {error}")
         raise
+
+
+def _lacks(ends: Ends, mode: str, error: Refused) -> bool:
+    """Every device has generic XDP and copy mode; zero-copy is refused only where it is not advertised."""
+    told = advertised(ends.link)
+    if mode == "drv-zc" and told is not None and told.xdp & Feature.XSK_ZEROCOPY:
+        return False
+    return mode != "skb" and (error.errno == "EOPNOTSUPP" or (error.errno == "EINVAL" and mode == "drv-zc"))
+
+
+def send(ends: Ends, sent: Sequence[bytes]) -> None:
+    """The first alone, until it came: what a card has no buffers for yet waits in QEMU, and the next overtakes it."""
+    before = ends.link.statistics["rx_packets"]
+    ends.wire.send(sent[0])
+    wait_for(lambda: ends.link.statistics["rx_packets"] > before, f"a frame counted by {ends.link.name}")
+    for frame in sent[1:]:
+        ends.wire.send(frame)
 
 
 def check(told: dict[str, Any], mode: str) -> None:
@@ -75,8 +96,7 @@ def check(told: dict[str, Any], mode: str) -> None:
 def test_rxdrop(ends: Ends, mode: str):
     """All frames, each once, in order, with every byte."""
     with bound(ends, mode, "-r", "-p", "--verify", f"-C{COUNT}") as running:
-        for frame in frames():
-            ends.wire.send(frame)
+        send(ends, frames())
         told = running.summary()
     check(told, mode)
     verified = told["verify"]
@@ -108,8 +128,7 @@ def test_txonly(ends: Ends, mode: str):
 def test_l2fwd(ends: Ends, mode: str):
     """What came in goes out again, its addresses swapped."""
     with bound(ends, mode, "-l", "-p", "--verify", f"-C{COUNT}") as running:
-        for frame in frames():
-            ends.wire.send(frame)
+        send(ends, frames())
         told = running.summary()
         got = ends.wire.frames(COUNT)
     check(told, mode)
@@ -117,3 +136,54 @@ def test_l2fwd(ends: Ends, mode: str):
     for number, (frame, sent) in enumerate(zip(got, frames(), strict=True)):
         wanted = sent[6:12] + sent[:6] + sent[12:]
         assert not difference(frame, wanted), f"frame {number}: {difference(frame, wanted)}"
+
+
+JUMBO = (60, 9000, 3840, 3841, 1514, 5000, 9014)  # 4096 less XDP_PACKET_HEADROOM fit into a chunk
+
+
+@cases("mode", ["skb", "drv-copy"])
+@cases("device", ["virtio_net", "e1000e"])
+def test_jumbo_frames_forwarded(ends: Ends, device: str, mode: str):
+    """A card's own fragments (not those of veth's copied skbs) into chunks and out again, whole."""
+    sent = [stamped(number, JUMBO[number % len(JUMBO)]) for number in range(28)]
+    for one in (ends.far, ends.link):
+        one.set_mtu(9000)
+        one.wait_until_up()
+    with bound(ends, mode, "-l", "-p", "-F", "--verify", f"-C{len(sent)}") as running:
+        _use_up_buffers(ends)
+        send(ends, sent)
+        told = running.summary()
+        got = ends.wire.frames(len(sent))
+    check(told, mode)
+    assert told["verify"]["checked"] == len(sent), told["verify"]
+    assert told["rx"]["buffers"] == told["tx"]["buffers"] > len(sent), f"no frame took several buffers: {told}"
+    for number, (frame, original) in enumerate(zip(got, sent, strict=True)):
+        wanted = original[6:12] + original[:6] + original[12:]
+        assert not difference(frame, wanted), f"frame {number}: {difference(frame, wanted)}"
+
+
+def _use_up_buffers(ends: Ends) -> None:
+    """Those from before the program have no room for XDP (virtio_net.c:mergeable_xdp_get_buf)."""
+    count = rings(ends.link).rx
+    with Wire(ends.link, 0x88B6) as hear:
+        ends.wire.send(ethernet(60, kind=0x88B6), count)
+        hear.frames(count)
+
+
+@cases("way", ["spin", "busy-poll", "no-need-wakeup"])
+@cases("device", ["virtio_net", "igb"])
+def test_zero_copy_without_poll(ends: Ends, device: str, way: str):
+    """Here the need-wakeup flags of both rings are the driver's own (xsk_set_rx_need_wakeup).
+
+    Busy polling drives what is received (xsk_no_wakeup): what is sent is the driver's affair.
+    """
+    words = {"spin": ("-l",), "busy-poll": ("-r", "-B", "-b16"), "no-need-wakeup": ("-l", "-m")}[way]
+    with bound(ends, "drv-zc", "--verify", f"-C{COUNT}", *words) as running:
+        send(ends, frames())
+        told = running.summary()
+        got = [] if way == "busy-poll" else ends.wire.frames(COUNT)
+    check(told, "drv-zc")
+    assert told["verify"]["checked"] == COUNT, told["verify"]
+    if got:
+        assert told["calls"]["tx_wakeup_sendtos"] > 0, f"nobody rang: {told['calls']}"
+        assert sorted(map(len, got)) == sorted(map(len, frames()))

@@ -13,7 +13,7 @@ import pytest
 from af_xdp.lab import Ends, Steer, collect, collect_completed, receiver, sender, transmit
 from af_xdp.test_bind import ready, refusal
 from af_xdp.xdpsock import stamped, started
-from af_xdp.xsk import CONTINUED, HEADROOM, Bind, Desc, Umem, Xsk
+from af_xdp.xsk import CONTINUED, HEADROOM, Bind, Desc, Umem, UmemFlag, Xsk
 from net.link import wait_for
 from net.wire import difference, ethernet
 from net.xdp import Mode
@@ -267,3 +267,39 @@ def test_forwarded_by_an_application(jumbo: Ends, mode: Mode):
     for number, (got, sent) in enumerate(zip(back, frames, strict=True)):
         wanted = sent[6:12] + sent[:6] + sent[12:]
         assert not difference(got, wanted), f"frame {number}: {difference(got, wanted)}"
+
+
+UNALIGNED = Umem(32, 3000, flags=UmemFlag.UNALIGNED)
+
+
+@MODES
+def test_received_into_unaligned_chunks(jumbo: Ends, steer: Steer, mode: Mode):
+    """Full but for the last, at any address, across pages."""
+    given = [1, 4095, 9001, 13777]
+    with receiver(jumbo, steer, mode, umem=UNALIGNED, given=given, flags=SG, program="frags") as xsk:
+        jumbo.wire.send(ethernet(9000))
+        got = collect(xsk, 4)
+        assert [xsk.base(desc) for desc in got] == given, f"given {given}, came back {got}"
+        assert [desc.length for desc in got] == [3000 - HEADROOM] * 3 + [9000 - 3 * (3000 - HEADROOM)]
+        assert not difference(packets(xsk, got)[0], ethernet(9000))
+
+
+def test_sent_from_unaligned_chunks(jumbo: Ends):
+    """Across pages, with an offset in an address; each completes as it was sent, and one outside spoils the frame."""
+    frame = ethernet(9000)
+    with sender(jumbo, umem=UNALIGNED, flags=SG) as xsk:
+        parts = [Desc(4 * 4096 - 100, 3000, CONTINUED), Desc(20000 | 334 << 48, 3000, CONTINUED), Desc(94, 3000)]
+        for number, desc in enumerate(parts):
+            xsk.write(xsk.at(desc), frame[number * 3000 : number * 3000 + 3000])
+        small = Desc(60000, 70)
+        xsk.write(small.address, ethernet(70, start=3))
+        bad = [parts[0], Desc(UNALIGNED.size - 2999, 3000, CONTINUED), parts[2]]
+        xsk.send([*parts, *bad, small])
+        back = collect_completed(xsk, least=4)
+        assert back[:3] == [desc.address for desc in parts], f"completed {back}"
+        assert back[-1] == small.address, f"completed {back}"
+        got = jumbo.wire.frames(2)
+        assert not difference(got[0], frame), difference(got[0], frame)
+        assert not difference(got[1], ethernet(70, start=3)), difference(got[1], ethernet(70, start=3))
+        assert xsk.statistics.tx_invalid_descs >= 1
+        assert not jumbo.wire.pending()

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from af_xdp.lab import Ends, Steer, collect, transmit
+from af_xdp.lab import Ends, Steer, collect, sender, transmit
 from af_xdp.test_bind import ready, refusal
 from af_xdp.xsk import Bind, Desc, Umem, Xsk
 from net.link import wait_for
 from net.wire import difference, ethernet
-from net.xdp import Mode
+from net.xdp import Mode, attached
 from xdp_multibuf.cases import cases
 
 
@@ -120,3 +120,32 @@ def test_the_umem_outlives_its_first_socket(twin: Ends, steer: Steer):
             (desc,) = collect(second, 1)
             assert memory is not None
             assert not difference(second.data(desc), ethernet(300))
+
+
+def test_two_devices(veth: Ends, twin: Ends, steer: Steer):
+    """One umem, each device with rings of its own (xp_assign_dev_shared); each gets and sends its own buffers."""
+    with ready(Umem(32, 2048)) as first, Xsk() as second:
+        first.bind(veth.link, 0)
+        second.make_rings(fill=64, completion=64, rx=64, tx=64)
+        second.bind(twin.link, 1, 0, first)
+        plain = steer.object.program("plain").fd
+        with steer.into(veth.link, Mode.NATIVE, first, second), attached(twin.link, plain, Mode.NATIVE):
+            first.give([0, 2048])
+            second.give([16 * 2048, 17 * 2048])
+            with sender(Ends(twin.far, twin.link, twin.wire), queue=1) as far:
+                for number in range(2):
+                    veth.wire.send(ethernet(100 + number, start=number))
+                    far.write(0, ethernet(200 + number, start=number))
+                    far.send([Desc(0, 200 + number)])
+                    transmit(far, 1)
+            for xsk, base, length in ((first, 0, 100), (second, 16 * 2048, 200)):
+                got = collect(xsk, 2)
+                assert [(xsk.base(d), d.length) for d in got] == [(base, length), (base + 2048, length + 1)]
+                for number, desc in enumerate(got):
+                    assert not difference(first.data(desc), ethernet(length + number, start=number))
+        for xsk, wire, address in ((first, veth.wire, 4096), (second, twin.wire, 20 * 2048)):
+            wire.pending()
+            first.write(address, ethernet(300, start=address % 251))
+            xsk.send([Desc(address, 300)])
+            assert transmit(xsk, 1) == [address]
+            assert not difference(wire.receive(), ethernet(300, start=address % 251))

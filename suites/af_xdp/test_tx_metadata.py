@@ -16,7 +16,7 @@ import pytest
 from af_xdp.cases import kinds
 from af_xdp.lab import Ends, collect_completed, sender, transmit
 from af_xdp.test_bind import refusal
-from af_xdp.xsk import METADATA, Desc, Umem, UmemFlag, Xsk
+from af_xdp.xsk import CONTINUED, METADATA, Bind, Desc, Umem, UmemFlag, Xsk
 from net.wire import difference, ethernet
 from xdp_multibuf.cases import cases
 
@@ -193,3 +193,26 @@ def test_length_of_metadata(length: int, error: str):
     with Xsk() as xsk:
         said = refusal(lambda: xsk.register(Umem(4, 2048, flags=UmemFlag.TX_METADATA_LEN, metadata=length)))
         assert said == error, f"metadata of {length} bytes: {said or 'accepted'}"
+
+
+def test_metadata_of_a_frame_in_several_buffers(jumbo: Ends):
+    """One timestamp, by the first buffer's; the others' are left alone (xsk_build_skb: first_frag)."""
+    frame = ethernet(5000)
+    with Xsk() as probe:
+        probe.register(UMEM)
+        probe.make_rings(fill=64, completion=64, tx=64)
+        if refusal(lambda: probe.bind(jumbo.link, 0, Bind.COPY | Bind.USE_SG)):
+            pytest.skip("the kernel's AF_XDP sockets have no multi-buffer (XDP_USE_SG)")
+    with sender(jumbo, umem=UMEM, flags=Bind.COPY | Bind.USE_SG) as xsk:
+        first = put(xsk, LENGTH, frame[:2000], TIMESTAMP)
+        rest = [Desc(2048 + LENGTH, 2000, CONTINUED), Desc(4096 + LENGTH, 1000)]
+        xsk.write(2048 + LENGTH, frame[2000:4000])
+        xsk.write(4096 + LENGTH, frame[4000:])
+        before = time.clock_gettime_ns(time.CLOCK_TAI)
+        xsk.send([first._replace(options=METADATA | CONTINUED), *rest])
+        assert transmit(xsk, 3) == [first.address, *(desc.address for desc in rest)]
+        got = jumbo.wire.receive()
+        after = time.clock_gettime_ns(time.CLOCK_TAI)
+        assert not difference(got, frame), difference(got, frame)
+        assert before <= completion(xsk, LENGTH) <= after, f"stamped {completion(xsk, LENGTH)}, sent after {before}"
+        assert completion(xsk, 2048 + LENGTH) == completion(xsk, 4096 + LENGTH) == 0

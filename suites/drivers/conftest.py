@@ -45,7 +45,7 @@ def rack(programs: Programs) -> Iterator[Rack]:
 def device(request: pytest.FixtureRequest, rack: Rack) -> Row:
     """The row of a test's parameter; of a board's interface, with all that was learned of it."""
     row: Row = request.param
-    return rack.learned(row) if row.maker == "board" else row
+    return rack.learned(row)
 
 
 @pytest.fixture

@@ -10,15 +10,17 @@ import select
 import struct
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from drivers.programs import Action, Programs
 from drivers.rig import Rig
-from drivers.rows import Row
+from drivers.rows import Native, Row
 from drivers.wired import wired
 from net.devices import card_pair
 from net.ethtool import set_channels
+from net.features import Feature, advertised
 from net.link import DEADLINE, Link, link_states, made, tuned, veth_pair
 from net.wire import Wire
 from net.xdp import Mode, attached
@@ -42,7 +44,19 @@ def rig_of(row: Row, programs: Programs) -> Iterator[Rig]:
         if row.far_program and rig.peer is not None:
             programs.order("witness", Action.PASS)
             stack.enter_context(attached(rig.peer, programs["witness"].fd, Mode.NATIVE))
-        yield rig
+        yield rig if row.maker == "board" else _as_told(rig)
+
+
+def _as_told(rig: Rig) -> Rig:
+    """What a driver advertises beyond its row it is held to: a series that adds an ability is no fault of itself."""
+    told = advertised(rig.link)
+    if told is None:
+        return rig
+    row = rig.row
+    more = told.xdp & ~(row.features | row.with_program | row.undecided | Feature.HW_OFFLOAD)
+    native = Native.RUNS if row.native is Native.NONE and more & Feature.BASIC else row.native
+    frags = row.frags_jumbo or bool(more & Feature.RX_SG)
+    return replace(rig, row=replace(row, native=native, frags_jumbo=frags, features=row.features | more))
 
 
 @contextlib.contextmanager
@@ -141,7 +155,7 @@ def _netdevsim(row: Row) -> Iterator[Rig]:
 def _simulated(number: int) -> Iterator[Link]:
     """A device of the current namespace: the one that was not there before."""
     before = {state.index for state in link_states()}
-    _write(_NETDEVSIM / "new_device", f"{number} 1")
+    _write(_NETDEVSIM / "new_device", f"{number} 1 4")
     try:
         (new,) = (state for state in link_states() if state.index not in before)
         yield Link(new.name, new.index)

@@ -16,6 +16,7 @@ from drivers.rows import Native, Row
 from faults import Faults
 from net.ethtool import driver
 from net.netlink import NetlinkError
+from net.wire import Wire
 from net.xdp import Mode, attach, attached, detach, refusal
 
 
@@ -138,3 +139,32 @@ def _attach_error(rig: Rig, programs: Programs) -> str:
     except OSError as error:
         return errno.errorcode.get(error.errno or 0, str(error.errno))
     return ""
+
+
+@on_devices(lambda row: row.maker == "bonding")
+def test_port_of_a_bond_has_its_program_while_it_is_one(rig: Rig, device: Row, programs: Programs):
+    """bond_enslave gives it, __bond_release_one takes it back, and who has one of its own may not join."""
+    bench = Bench(rig, Mode.NATIVE, programs)
+    (port,) = rig.ports
+    frames = frames_of(60, 1514)
+    with bench.running("plain_a", Action.PASS) as near:
+        try:
+            port.enslave(None)
+            port.up()
+            port.wait_until_up()
+            with Wire(port) as alone:
+                for frame in frames:
+                    rig.far.send(frame)
+                assert_same(alone.frames(len(frames)), frames, "frames of a port that left its bond")
+            assert programs.sight("plain_a").runs == 0, "the bond's program ran on a port that left it"
+            port.down()
+            with attached(port, programs["plain_b"].fd, Mode.NATIVE), pytest.raises(NetlinkError) as error:
+                port.enslave(rig.link)
+            assert error.value.errno == errno.EOPNOTSUPP, f"a port with a program of its own: {error.value}"
+        finally:
+            port.down()
+            port.enslave(rig.link)
+            port.up()
+        rig.link.wait_until_up()
+        bench.send(frames, "plain_a")
+        assert_same(near.frames(len(frames)), frames, f"{bench.who}: frames of a port that came back")

@@ -15,6 +15,7 @@ from drivers.programs import Action, Programs, Target
 from drivers.rack import Outlet
 from drivers.rig import Rig
 from drivers.rows import Native, Row
+from drivers.test_adjust import adjusted
 from drivers.test_redirect import ready_for_redirects, source
 from net.ethtool import rings
 from net.features import Feature, advertised, has_netdev_family
@@ -302,3 +303,58 @@ def test_jumbo_frames_into_the_device(rig: Rig, device: Row, mode: Mode, program
     except NetlinkError as error:
         rig.skip_without_rx_sg(error)
         raise
+
+
+@over(has_own_jumbo)
+def test_mtu_raised_over_a_frags_program(rig: Rig, device: Row, mode: Mode, programs: Programs):
+    """Attached at MTU 1500: long frames come whole as soon as the MTU lets them, short ones after it is small again."""
+    bench = jumbo_bench(rig, mode, programs)
+    if mode is Mode.NATIVE and device.forgets_program:
+        pytest.skip(device.forgets_program)
+    with bench.running_jumbo("frags_a", Action.PASS):
+        pass  # or a skip, where the driver takes no fragments
+    rig.set_mtu(rig.mtu)
+    with bench.running("frags_a", Action.PASS) as near:
+        for mtu, frames in ((9000, FRAMES), (1500, FRAMES[:2]), (9000, FRAMES)):
+            rig.set_mtu(mtu)
+            assert rig.link.state.xdp_mode == mode.reported, f"{bench.who}: the program is gone at MTU {mtu}"
+            if mode is Mode.NATIVE and device.keeps_buffers:
+                rig.use_up_buffers()
+            bench.send(frames, "frags_a")
+            assert_same(near.frames(len(frames)), frames, f"{bench.who}: frames passed at MTU {mtu}")
+
+
+HEADS = (-16, 12, -32, 26)
+
+
+@over(has_own_jumbo)
+def test_head_moved_then_passed(rig: Rig, device: Row, mode: Mode, programs: Programs):
+    bench = jumbo_bench(rig, mode, programs)
+    with bench.running_jumbo("frags_a", Action.PASS) as near:
+        _assert_moved(bench, Action.PASS, near.frames)
+
+
+@over(has_own_jumbo)
+def test_head_moved_then_sent_back(rig: Rig, device: Row, mode: Mode, programs: Programs):
+    bench = jumbo_bench(rig, mode, programs)
+    with bench.running_jumbo("frags_a", Action.TX):
+        _assert_moved(bench, Action.TX, rig.far.frames)
+
+
+@over(has_own_jumbo)
+def test_head_moved_then_redirected(rig: Rig, device: Row, mode: Mode, programs: Programs, outlet: Outlet):
+    bench = jumbo_bench(rig, mode, programs)
+    skip_unless_redirected(mode)
+    with programs.redirecting_to(outlet.near.index), bench.running_jumbo("frags_a", Action.REDIRECT):
+        _assert_moved(bench, Action.REDIRECT, outlet.wire.frames)
+
+
+def _assert_moved(bench: Bench, action: Action, out: Callable[[int], list[bytes]], tail: int = 0) -> None:
+    """What is left is whole, fragments and all (test_adjust.py has the same for frames of one buffer)."""
+    frames = [frame for frame in FRAMES if 4200 < len(frame) < 8950]  # with 32 bytes more it is still to be sent
+    for head in HEADS:
+        bench.programs.order("frags_a", action, head=head, tail=tail)
+        bench.send(frames, "frags_a")
+        assert not bench.programs.sight("frags_a").failed, f"{bench.who}: head {head:+}, tail {tail:+} was refused"
+        expected = [adjusted(frame, head, tail) for frame in frames]
+        assert_same(out(len(frames)), expected, f"{bench.who}: head {head:+}, tail {tail:+}")

@@ -116,8 +116,9 @@ def _learned(row: Row, rig: Rig, programs: Programs) -> Row:
         with_program=with_program & ~told,
         undecided=Feature(0),
         own_program=bool(with_program & ~told & Feature.NDO_XMIT),
-        counts=(),
-        generic_counts=(),
+        # A driver of the table counts as it does there; of others nobody knows (test_counters.py has what must be).
+        counts=rig.row.counts if rig.row.maker != "board" else (),
+        generic_counts=rig.row.generic_counts if rig.row.maker != "board" else (),
     )
 
 

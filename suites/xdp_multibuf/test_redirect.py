@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
+from bpf.libbpf import Map
 from net.features import has_netdev_family
-from net.link import Link, tuned
+from net.link import Link, tuned, veth_pair
 from net.wire import Wire, ethernet
 from net.xdp import Mode, attach
 from xdp_multibuf.cases import cases
@@ -28,6 +30,7 @@ FRAMES = 384
 # Pages for a frame. The least that can be lost is half a page, where two frames share one; what the page pool of veth
 # has in store differs by up to 64 pages from one look to the next (PP_ALLOC_CACHE_REFILL).
 NOISE = 0.3
+DEVICE_MAPS = {"devmap": 14, "devmap_hash": 25}  # BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_DEVMAP_HASH
 EVERY_TYPE = 3  # ETH_P_ALL: an adjusted head has another EtherType
 
 
@@ -243,3 +246,12 @@ def test_refused_frames_lose_no_page(links: Street, redirects: Redirects, where:
     finally:
         links.far_peer.set_mtu(JUMBO_MTU)
     assert lost <= NOISE, f"each frame of {size} bytes that the device refuses keeps {lost:.2f} pages"
+
+
+@cases("kind", DEVICE_MAPS)
+def test_map_that_goes_lets_its_device_go(links: Street, kind: str):
+    """Entries that nobody took out go with their map (dev_map_free): the device can be removed then."""
+    with veth_pair("held", "held_peer") as (held, _):
+        with Map.made(DEVICE_MAPS[kind], 4) as entries:
+            error = entries.update(0, struct.pack("<I", held.index))
+        assert not error, f"{held.name} into a {kind}: errno {error}"
