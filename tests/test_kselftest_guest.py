@@ -120,6 +120,7 @@ def results(image, tmp_path_factory):
         ("needs_below.sh]", Outcome.SKIPPED, "needs no-such-command-below, not installed here"),
         ("asks_too_much.sh]", Outcome.SKIPPED, "needs a newer ip than the one here"),
         ("leaves.sh]", Outcome.PASSED, ""),
+        ("leaves.sh]/leaves nothing behind", Outcome.XFAILED, "left behind, removed: link left0, process sleep"),
         ("comes_after_leaves.sh]", Outcome.PASSED, ""),
         ("lost_its_mode.sh]", Outcome.PASSED, ""),
         ("bpf.sh]", Outcome.PASSED, ""),
@@ -135,8 +136,17 @@ def test_a_programs_word_is_its_result(results, name, outcome, reason):
 def test_each_case_of_kunit_is_a_result_of_its_own(results):
     kunit = "kunit/test_kunit.py::test[boot]"
     told = {name.removeprefix(kunit): result.outcome for name, result in results.items() if name.startswith(kunit)}
+    # The kernel may have run unit tests of its own before.
+    told = {name: outcome for name, outcome in told.items() if not name or name.startswith("/small/")}
     assert told == {"": Outcome.PASSED, "/small/works": Outcome.PASSED, "/small/breaks": Outcome.FAILED}
     assert "EXPECTATION FAILED" in results[f"{kunit}/small/breaks"].reason
+
+
+def test_only_what_leaves_something_is_told_to(results):
+    assert [name for name in results if name.endswith("]/leaves nothing behind")] == [
+        "leaves.sh]/leaves nothing behind"
+    ]
+    assert "# ktrial: left behind, removed: link left0, process sleep" in results["leaves.sh]"].details
 
 
 def test_a_program_that_does_not_end_is_ended_and_its_guest_lives_on(results):
