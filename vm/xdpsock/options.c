@@ -116,11 +116,14 @@ static void print_help(void)
 	       "  xdpsock -i eth0 -l -p -F -f 4096       return jumbo frames, sleeping while there are none\n");
 }
 
+/* base: 0 for ten, or sixteen behind 0x; never eight, for in people's scripts 010 is ten (atoi). */
 static __u64 number(const char *option, const char *text, int base, __u64 least, __u64 most)
 {
 	char *end;
 	__u64 value;
 
+	if (!base)
+		base = strncasecmp(text, "0x", 2) ? 10 : 16;
 	errno = 0;
 	value = strtoull(text, &end, base);
 	if (errno || end == text || *end || *text == '-' || value < least || value > most)
