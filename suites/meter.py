@@ -81,6 +81,20 @@ class Meter:
             counter.close()
         self._told(values, "cycles/packet")
 
+    def sends(self, send: Callable[[], None], packets: int) -> None:
+        """Cycles of every processor for a packet, over calls that send so many, and come back when all have arrived."""
+        counter = cycles(EveryProcessor)
+        values = []
+        try:
+            send()  # pays for what only the first one does
+            for _ in range(BATCHES):
+                before = counter.read()
+                send()
+                values.append((counter.read() - before) / packets)
+        finally:
+            counter.close()
+        self._told(values, "cycles/packet")
+
     def flow(self, count: Callable[[], int], *, scope: str, seconds: float = _FLOW) -> None:
         """What a packet costs while packets come of themselves: time between two, or cycles of every processor.
 
@@ -105,6 +119,11 @@ class Meter:
             if counter:
                 counter.close()
         self._told(values, "cycles/packet" if counter else "insns/packet", scope=scope)
+
+    @property
+    def is_counter(self) -> bool:
+        """Whether figures are of cycles, which no program can read at every 64th packet."""
+        return self._instrument == _CYCLES
 
     @property
     def is_clock(self) -> bool:

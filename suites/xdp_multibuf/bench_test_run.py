@@ -44,6 +44,12 @@ def bench_nothing(meter: Meter, programs: Programs, limits: Limits, size: str):
     programs.run(meter, "nothing", limits.size(size))
 
 
+@cases("size", [f"linear+{pages}page" for pages in range(1, 17)] + ["largest"])
+def bench_get_buff_len_of_fragments(meter: Meter, programs: Programs, limits: Limits, size: str):
+    """bpf_xdp_get_buff_len with every count of fragments, which the loop of bpf_test_run() may look at too."""
+    programs.run(meter, "length", limits.size(size))
+
+
 @pytest.mark.quick
 @cases("size", SIZES)
 def bench_get_buff_len(meter: Meter, programs: Programs, limits: Limits, size: str):
