@@ -145,6 +145,40 @@ def test_a_touched_file_stands_for_the_programs_made_from_it(chooser, touched, c
     assert all(program.why == f"touches {touched}" for program in programs)
 
 
+EACH_ITS_OWN = """\
+#include "lent.skel.h"
+#include "light.skel.h"
+#include "case_a.skel.h"
+#include "case_b.skel.h"
+static void both(void)
+{
+	run(case_b);
+}
+void test_lent_alone(void)      { RUN(lent); }
+void serial_test_lit(void)
+{
+	RUN(light);
+}
+void test_case(void)            { both(); RUN(case_a); }
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "tests"),
+    [
+        ("lent.c", ("lent_alone",)),
+        ("light.c", ("lit",)),
+        ("case_a.c", ("case",)),
+        ("case_b.c", ("lent_alone", "lit", "case")),  # in a function that any of them may call
+        ("linked1.c", ("lent_alone", "lit", "case")),  # by some other way
+    ],
+)
+def test_a_program_that_one_test_alone_mentions_is_that_tests(tmp_path, program, tests):
+    of = TestProgs(write_tree(tmp_path, {f"{BPF}/prog_tests/each.c": EACH_ITS_OWN}) / BPF)
+    source = next(source for source in of.sources if source.file == "each.c")
+    assert of.tests_with(source, f"{BPF}/progs/{program}") == tests
+
+
 def test_touched_files_that_many_share_are_named(chooser):
     touched = [f"{SELFTESTS}/{name}" for name in ("net/sender.c", "net/lib.sh", "bpf/test_progs.c", "net/Makefile")]
     told = unpicked(chooser.choose((), touched), touched)

@@ -77,18 +77,27 @@ class Chooser:
         return found
 
     def _made_from(self, collection: str, files: Sequence[str]) -> list[Program]:
-        candidates: list[Program] = []
-        if collection == _BPF:
-            runners = (_RUNNER, *self._flavours)
-            candidates += [self._test(source, test, each, "") for each in runners for source, test in self._all_tests]
+        found = self._tests_made_from(files) if collection == _BPF else []
         listed = self.collection(collection)
-        candidates += [self._program(listed, name, "") for name in listed.names if not name.startswith(_RUNNER)]
-        found = []
-        for program in candidates:
-            own = [path for path in files if path in program.sources]
-            if own:
+        for name in listed.names:
+            program = None if name.startswith(_RUNNER) else self._program(listed, name, "")
+            if program and (own := [path for path in files if path in program.sources]):
                 found.append(_because(program, own))
         return found
+
+    def _tests_made_from(self, files: Sequence[str]) -> list[Program]:
+        """Tests of test_progs, in every flavour."""
+        found = []
+        for runner in (_RUNNER, *self._flavours):
+            for source, test in self._all_tests:
+                program = self._test(source, test, runner, "")
+                own = [path for path in files if path in program.sources and self._concerns(path, source, test)]
+                if own:
+                    found.append(_because(program, own))
+        return found
+
+    def _concerns(self, path: str, source: TestSource, test: str) -> bool:
+        return "/progs/" not in path or test in self.tests.tests_with(source, path)
 
     def collection(self, name: str) -> Collection:
         if name not in self._collections:

@@ -117,6 +117,25 @@ class TestProgs:
             left += [known[name] for name in source.companions if name in known and name not in found]
         return tuple(found.values())
 
+    def tests_with(self, source: TestSource, program: str) -> tuple[str, ...]:
+        """The tests of a file that a program of progs/ is for: those that alone mention it, else all.
+
+        prog_tests/verifier.c has a hundred tests of one line each, every one with a program of its own.
+        """
+        mentions = re.compile(rf"\b{re.escape(Path(program).stem)}\b")
+        found: list[str] = []
+        test = ""
+        for line in _text(self.folder / "prog_tests" / source.file).splitlines():
+            begun = _FUNCTION.match(line)
+            test = begun[1] if begun else test
+            if mentions.search(line) and not line.startswith("#include"):
+                if not test:
+                    return source.tests
+                found.append(test)
+            if line.rstrip().endswith("}") and (begun or line.startswith("}")):
+                test = ""
+        return tuple(dict.fromkeys(found)) or source.tests
+
     def with_included(self, programs: frozenset[str]) -> frozenset[str]:
         """The same files of progs/ and those that they include as C text."""
         found: set[str] = set()
