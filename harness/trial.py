@@ -39,7 +39,7 @@ from harness.kselftest.guests import reader_part
 from harness.kselftest.proof import Proof
 from harness.kselftest.proving import prove
 from harness.kselftest.select import Selection
-from harness.kselftest.stage import Selftests, build_sides
+from harness.kselftest.stage import Selftests, build_sides, with_time_for
 from harness.kunit import KUNIT
 from harness.machine.accel import AcceleratorChoice, choose_accelerator
 from harness.memory import Comparable, known_flakes
@@ -333,6 +333,8 @@ class Trial:
         bench = self.bench(suites)
         if self.selftests is not None:
             bench = replace(bench, of_side=self.selftests.parts(self.run.path / "kselftest"))
+            if asked.session_deadline == Invocation.session_deadline:  # nobody asked for another
+                bench = replace(bench, guest=with_time_for(bench.guest, self.selftests))
         images = {"patched": self.patched_kernel.image}
         if self.base_kernel is not None:
             images = {"base": self.base_kernel.image, **images}

@@ -6,7 +6,10 @@ import pytest
 from selftest_tree import SELFTESTS, commit_tree
 
 from harness.build.model import Identity
+from harness.kselftest.model import Installed, Program
 from harness.kselftest.select import Selection, select
+from harness.kselftest.stage import Selftests, with_time_for
+from harness.machine.model import Accelerator, Deadlines, GuestSpec
 from harness.plan import Invocation, Silent
 from harness.store import new_run
 from harness.tree import Applied, Base, BaseReason
@@ -17,6 +20,14 @@ COMMENT = {"net/core/filter.c": "/* a comment */\n"}
 TEST = {f"{SELFTESTS}/net/plain.sh": "#!/bin/sh\necho fine\n"}
 LIBRARY = {"tools/lib/bpf/libbpf.c": "int x;\n"}
 NAMED = select(["net/plain.sh"], [])
+
+
+def test_a_program_that_may_take_an_hour_takes_no_time_from_the_others(tmp_path):
+    quick, slow = (Program("net", f"{name}.sh", (), timeout) for name, timeout in (("a", 45.0), ("b", 3600.0)))
+    broken = Program("net", "c.sh", (), 9000.0, unbuildable="no such C")
+    built = Selftests(None, Installed(tmp_path, (quick, slow, broken), tmp_path), frozenset(), "6.12")
+    guest = GuestSpec(tmp_path, tmp_path, Accelerator.TCG, deadlines=Deadlines(session=3600.0, scale=4.0))
+    assert with_time_for(guest, built).deadlines == Deadlines(session=3600.0 + 4 * 3600.0, scale=4.0)
 
 
 @pytest.mark.parametrize(

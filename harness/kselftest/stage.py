@@ -14,9 +14,10 @@ from harness.kselftest.export import file_of, source_ids
 from harness.kselftest.guests import GuestPart, guest_part
 from harness.kselftest.model import SELFTESTS, Installed, Plan, Program
 from harness.kselftest.select import Selection, denied
+from harness.machine.model import GuestSpec
 from harness.tree.model import Applied, Base
 
-__all__ = ["Selftests", "build_sides", "unpicked"]
+__all__ = ["Selftests", "build_sides", "unpicked", "with_time_for"]
 
 _SHOWN = 4  # names, in a sentence
 # Files of a collection that no program runs.
@@ -103,6 +104,18 @@ def build_sides(
     touched = set(applied.changed)
     changed = frozenset(program.id for program in chosen if touched & set(program.sources))
     return Selftests(base_side if base_kernel else None, patched_side, changed, base.version)
+
+
+def with_time_for(guest: GuestSpec, selftests: Selftests) -> GuestSpec:
+    """The guest with a session longer by the longest program, so that one that hangs takes no time from the others.
+
+    A collection may ask for an hour for each of its programs (net/settings), which is a whole session.
+    """
+    programs = (program for side in (selftests.base, selftests.patched) if side for program in side.programs)
+    longest = max((program.timeout for program in programs if not program.unbuildable), default=0.0)
+    deadlines = guest.deadlines
+    more = replace(deadlines, session=deadlines.session + longest * deadlines.scale)
+    return replace(guest, deadlines=more)
 
 
 def unpicked(chosen: Iterable[Program], touched: Iterable[str]) -> str:
