@@ -152,6 +152,12 @@ def test_what_a_program_needs_of_net_lib_is_made_too(wanted, tmp_path):
     assert not (installed.root / SELFTESTS / "net" / "lib" / "sends").exists()
 
 
+def test_what_the_python_tests_read_of_the_documentation_stays(wanted, tmp_path):
+    files = {f"Documentation/netlink/{name}": "name: x\n" for name in ("genetlink.yaml", "specs/netdev.yaml")}
+    installed = build_selftests(wanted(commit_tree(tmp_path / "git", files), "drivers/net/own.py"))
+    assert all((installed.root / name).is_file() for name in files)
+
+
 def test_the_same_commit_is_built_once(wanted, tmp_path):
     commit = commit_tree(tmp_path / "git")
     first = build_selftests(wanted(commit, "net/send.sh"))

@@ -7,7 +7,9 @@ import json
 import re
 import subprocess
 import sys
+from ipaddress import ip_address, ip_network
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -128,6 +130,17 @@ def test_a_kernel_with_lockdep_gets_more_time_as_its_guests_deadline_does(plan, 
     theirs = re.search(r"^_CHECKED_SCALE = ([\d.]+)", (ROOT / "vm" / "ktrial_pytest.py").read_text(), re.MULTILINE)
     assert theirs is not None
     assert module.scale() == 3.0 * float(theirs[1])
+
+
+def test_a_card_has_a_prefix_for_namespaces_behind_it_that_no_address_is_in(suite, monkeypatch):
+    card = sys.modules["kselftest.card"]
+    link = SimpleNamespace(name="eth1")
+    monkeypatch.setattr(card, "card_pair", lambda device: (link, link))
+    monkeypatch.setattr(card, "lacking", lambda device: "")
+    monkeypatch.setattr(card, "_reset", lambda name: None)
+    with card.plugged("virtio_net") as plugged:
+        prefix = ip_network(plugged.env["LOCAL_PREFIX_V6"])
+        assert not any(ip_address(plugged.env[name]) in prefix for name in ("LOCAL_V6", "REMOTE_V6"))
 
 
 CLEANS = """
