@@ -10,12 +10,12 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from harness import __version__
 from harness.cli_cache import app as cache
 from harness.cli_config import app as config
+from harness.cli_console import new_console
 from harness.cli_doctor import doctor
 from harness.cli_guest import boot, shell, test
 from harness.cli_history import history
@@ -100,7 +100,7 @@ def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _show(error: KtrialError) -> None:
-    console = Console(stderr=True, highlight=False)
+    console = new_console(stderr=True)
     console.print(f"[bold red]ktrial:[/] {escape(safe.line(error.summary))}", soft_wrap=True)
     for line in safe.block(error.detail) if error.detail else ():
         console.print(f"  {escape(line)}", soft_wrap=True)
@@ -111,7 +111,7 @@ def _show(error: KtrialError) -> None:
 
 
 def _show_bug() -> None:
-    console = Console(stderr=True, highlight=False)
+    console = new_console(stderr=True)
     console.print_exception(max_frames=6, width=100)
     console.print("[bold red]ktrial:[/] this is a bug in ktrial; the run, if one was begun, can be resumed")
 

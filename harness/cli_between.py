@@ -10,10 +10,10 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from harness import record
+from harness.cli_console import new_console
 from harness.errors import UsageError
 from harness.kconfig import diff
 from harness.memory import catch_up, opened
@@ -87,7 +87,7 @@ def compare(
         told = (found.tests, found.same, found.figures, found.log_new, found.log_gone, reasons.differences)
         sys.stdout.write(record.encode(_Compared(before.run, after.run, line, how, *told)).decode())
         return
-    show_versions(found, reasons, Console(highlight=False), how=how, every=verbose)
+    show_versions(found, reasons, new_console(), how=how, every=verbose)
 
 
 def why(
@@ -109,7 +109,7 @@ def why(
         told = (found.conclusion, apart.tests, apart.only, apart.figures, found.differences)
         sys.stdout.write(record.encode(_Why(one.run, other.run, *told)).decode())
         return
-    show_explanation(found, Console(highlight=False), every=verbose)
+    show_explanation(found, new_console(), every=verbose)
 
 
 def _versions(connection: sqlite3.Connection, a: str, b: str | None) -> tuple[RunResult, RunResult, str]:
@@ -178,4 +178,4 @@ def _config(run: RunResult, side: str) -> str:
 
 
 def _aside(text: str) -> None:
-    Console(stderr=True, highlight=False).print(escape(safe.line(text)), style="dim")
+    new_console(stderr=True).print(escape(safe.line(text)), style="dim")

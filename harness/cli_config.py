@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from harness import record
+from harness.cli_console import new_console
 from harness.cli_explain import show_explanation
 from harness.cli_tables import plain_table, show_table, table_console
 from harness.errors import UsageError
@@ -158,7 +159,7 @@ def _fragments(names: list[str] | None) -> list[Fragment]:
 @contextlib.contextmanager
 def _place(tree: str | None) -> Iterator[tuple[Path, Path]]:
     """The kernel's files, and a folder to work in that is removed afterwards."""
-    console = Console(stderr=True, highlight=False)
+    console = new_console(stderr=True)
     source = _source(tree, console)
     with tempfile.TemporaryDirectory(prefix="ktrial-config-") as work:
         yield source, Path(work)

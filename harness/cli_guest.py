@@ -16,6 +16,7 @@ from rich.markup import escape
 from harness.board_run import Wiring, run_on_board, wiring_of
 from harness.bpf_objects import compile_objects
 from harness.build.model import Kernel
+from harness.cli_console import new_console
 from harness.cli_progress import observing
 from harness.cli_tables import plain_table
 from harness.command import start
@@ -91,13 +92,13 @@ def test(
         fuzz_minutes=fuzz,
         fuzz_seed=fuzz_seed or new_seed(),
     )
-    with run.active(), observing(Console(stderr=True, highlight=False)) as observer:
+    with run.active(), observing(new_console(stderr=True)) as observer:
         if board is not None:
             results = run_on_board(asked, board, wiring, suites, run, observer)
         else:
             assert image is not None
             results = _in_guests(asked, image, suites, run, observer, selftests)
-    _show(Console(highlight=False), results, run)
+    _show(new_console(), results, run)
     raise typer.Exit(_status(results))
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from harness import record
+from harness.cli_console import new_console
 from harness.errors import UsageError
 from harness.history import BenchHistory, TestHistory
 from harness.memory import catch_up, opened
@@ -66,7 +66,7 @@ def history(
     if json:
         sys.stdout.write(record.encode(found).decode())
         return
-    console = Console(highlight=False)
+    console = new_console()
     if len(found.tests) > _AT_LENGTH:
         show_many(found.tests, console)
     for each in found.tests if len(found.tests) <= _AT_LENGTH else ():
@@ -96,4 +96,4 @@ def _found(test: str, window: Window) -> tuple[_History, int]:
 
 
 def _aside(text: str) -> None:
-    Console(stderr=True, highlight=False).print(escape(safe.line(text)), style="dim")
+    new_console(stderr=True).print(escape(safe.line(text)), style="dim")

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from harness.cli_console import new_console
 from harness.cli_tables import gigabytes
 from harness.errors import UsageError
 from harness.memory import remember_run
@@ -52,7 +53,7 @@ def import_(
     Example: ktrial runs import theirs.tar.gz
     """
     arrived = unpack(archive.expanduser(), Limits(size=int(max_size * 10**9)))
-    console = Console(stderr=True, highlight=False)
+    console = new_console(stderr=True)
     folders = run_folders()
     for name in arrived.taken:
         typer.echo(f"{name}, from {arrived.machine}")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from harness.cli_console import new_console
 from harness.cli_guest import board_options, image_of
 from harness.cli_progress import observing
 from harness.errors import ExitCode, MachineLost, UsageError
@@ -74,12 +74,12 @@ def perf(
     if board and asked.instrument is Instrument.ICOUNT:
         raise UsageError("a board's instructions are not counted", hint="--instrument cycles, or wall")
     run = new_run(out, "perf")
-    with run.active(), observing(Console(stderr=True, highlight=False)) as observer:
+    with run.active(), observing(new_console(stderr=True)) as observer:
         if board:
             performance = measure_on_board(asked, Turned(board, wiring, switch), suites, run, observer)
         else:
             performance = measure(asked, suites, images, run, observer)
-    console = Console(highlight=False)
+    console = new_console()
     console.print(performance_table(performance, every=every))
     console.print(f"logs: {run.path / 'perf'}", soft_wrap=True)
     if not performance.of(FigureChange.WORSE, FigureChange.BETTER, FigureChange.SAME):

@@ -7,8 +7,8 @@ import sys
 from datetime import UTC, datetime
 
 import typer
-from rich.console import Console
 
+from harness.cli_console import new_console
 from harness.errors import UsageError
 from harness.post.checks import checks_of
 from harness.post.model import MailSettings
@@ -76,7 +76,7 @@ def _send_mail(folder: RunFolder, result: RunResult, *, again: bool) -> None:
     settings = mail_settings()
     check_sending(result, answered(result.series) if result.series else None, settings)
     people = _recipients(result, settings)
-    console = Console(stderr=True, highlight=False)
+    console = new_console(stderr=True)
     for person, why in people.left_out:
         console.print(f"not written to: {safe.line(person)} ({why})", markup=False, soft_wrap=True)
     if not people.addresses:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
+from harness.cli_console import new_console
 from harness.cli_forms import Forms, Html, HtmlFolder, Junit, Ktap, Markdown, write_forms
 from harness.cli_post import post
 from harness.errors import UsageError
@@ -58,7 +58,7 @@ def report(
     posting = mail or send or again or patchwork is not None or series is not None
     if not forms and not posting:
         verbosity = Verbosity.VERBOSE if verbose else Verbosity.QUIET if quiet else Verbosity.NORMAL
-        render(result, Console(highlight=False), verbosity=verbosity, places=places_of(result))
+        render(result, new_console(), verbosity=verbosity, places=places_of(result))
     write_forms(folder, result, forms)
     if posting:
         post(folder, result, mail=mail, send=send, again=again, patchwork=patchwork, series=series)

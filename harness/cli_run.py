@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from harness.cli_console import new_console
 from harness.cli_forms import Forms, Html, HtmlFolder, Junit, Ktap, Markdown, write_forms
 from harness.cli_progress import observing, tell_what_is_known
 from harness.errors import ExitCode, KtrialError, UsageError
@@ -137,14 +137,14 @@ def run(
     forms = replace(forms, json=json or invocation.json)
     result = _run(folder, invocation, quiet)
     if not forms.to_stdout:
-        render(result, Console(highlight=False), verbosity=verbosity, places=places_of(result))
+        render(result, new_console(), verbosity=verbosity, places=places_of(result))
     write_forms(folder, result, forms)
     raise typer.Exit(result.verdict.exit_code)
 
 
 def _run(folder: RunFolder, invocation: Invocation, quiet: bool) -> RunResult:
     stdin = _standard_input(folder, invocation)
-    console = Console(stderr=True, highlight=False)
+    console = new_console(stderr=True)
     with folder.active(), observing(console, quiet=quiet) as observer:
         observer.stage("run", f"{folder.id}, in {folder.path}")
         trial = Trial(folder, invocation, observer, stdin)

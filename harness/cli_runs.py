@@ -15,6 +15,7 @@ from rich.text import Text
 
 from harness import record
 from harness.cli_between import compare, why
+from harness.cli_console import new_console
 from harness.cli_moving import export, import_
 from harness.cli_tables import gigabytes, plain_table, show_table, table_console
 from harness.errors import UsageError
@@ -211,7 +212,7 @@ def _show_result(folder: RunFolder, verbosity: Verbosity) -> None:
             f"{folder.result} is not a result that this ktrial can read: {error}",
             hint=f"ktrial runs show --json {folder.id} prints it as it is",
         ) from error
-    render(result, Console(highlight=False), verbosity=verbosity, places=places_of(result))
+    render(result, new_console(), verbosity=verbosity, places=places_of(result))
 
 
 def _show_unfinished(entry: RunSummary, console: Console) -> None:

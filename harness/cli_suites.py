@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from harness.cli_console import new_console
 from harness.cli_tables import plain_table, show_table
 from harness.suites import find_suites, load_suite
 
@@ -29,7 +29,7 @@ def list_() -> None:
 def show(name: Annotated[str, typer.Argument(help="The suite's name.")]) -> None:
     """Show what a suite covers, needs, and when it is picked."""
     suite = load_suite(name)
-    console = Console(highlight=False)
+    console = new_console()
     console.print(f"[bold]{escape(suite.name)}[/]: {escape(suite.summary)}")
     for title, values in (
         ("covers", suite.covers),

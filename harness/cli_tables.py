@@ -5,6 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from harness.cli_console import new_console
+
 __all__ = ["gigabytes", "plain_table", "show_table", "table_console"]
 
 _PIPE_COLUMNS = 1000
@@ -12,8 +14,8 @@ _PIPE_COLUMNS = 1000
 
 def table_console(*, stderr: bool = False) -> Console:
     """A console that wraps at a terminal's width, and never in a pipe: one row, one line."""
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_PIPE_COLUMNS)
+    console = new_console(stderr=stderr)
+    return console if console.is_terminal else new_console(stderr=stderr, width=_PIPE_COLUMNS)
 
 
 def plain_table(*columns: str) -> Table:

@@ -100,6 +100,13 @@ def test_a_hostile_verdict_is_one_line_of_the_list(finished):
         assert all(line.isprintable() for line in shown.splitlines())
 
 
+def test_a_word_between_colons_stays_a_word(finished):
+    """`net:key:` is a subject's beginning and `[a:b]` a test's parameters; neither is a picture."""
+    result = read_result(finished.result)
+    write_result(finished.result, replace(result, verdict=replace(result.verdict, line="net:key: test[a:b:c]")))
+    assert ktrial_runs("list").rstrip().endswith("net:key: test[a:b:c]")
+
+
 def test_the_list_is_there_for_scripts_too(finished, unfinished):
     rows = {row["id"]: row for row in json.loads(ktrial_runs("list", "--json"))}
     assert rows[finished.id]["exit_code"] == 1
