@@ -55,3 +55,11 @@ def test_a_machine_without_the_counter_is_asked_once(machine, tmp_path):
     assert len(machine.booted) == 1
     assert figure.change is FigureChange.UNKNOWN
     assert figure.why == "on base: no counter of cycles here: No such file or directory"
+
+
+def test_what_base_reads_is_not_lost_where_patched_does_not_live(machine, tmp_path):
+    machine.readings = lambda role: (Reading(BENCH, "cycles/packet", (100.0,)),) if role == "base" else ()
+    (figure,) = performance(tmp_path).figures
+    assert [role for role, *_ in machine.booted] == ["base", "patched"]
+    assert (figure.bench, figure.change) == (BENCH, FigureChange.UNKNOWN)
+    assert figure.why == "on patched: it was not run there"

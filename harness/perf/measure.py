@@ -81,7 +81,7 @@ def _timed(
         boot = Measured(role, number + 1, images[role])
         boots += _measured(bench, (boot,), run, observer, instrument=asked.instrument)
         if not any(reading.values for reading in boots[-1].readings):
-            break  # where a guest has no such counter, no other guest has one
+            break  # no such counter, or a kernel that does not live: a figure needs every boot
     by = f"{_TIMED_BY[asked.instrument]} under {accelerator.accelerator}; medians of {BATCHES} batches a boot"
     if len(boots) < asked.rounds * len(ORDER):
         return Performance(asked.instrument, by, unread(boots), asked.policy)

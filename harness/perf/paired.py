@@ -51,11 +51,11 @@ def rounds_told(rounds: int) -> str:
 
 
 def unread(boots: Sequence[Boot]) -> tuple[Figure, ...]:
-    """Figures that cannot be told, with the reason of the last boot: nothing in it could read them."""
+    """Figures that cannot be told, of every bench of any boot, with the reason of the last, in which none was read."""
     last = boots[-1]
+    benches = dict.fromkeys(reading.bench for boot in boots for reading in boot.readings)
     return tuple(
-        Figure(reading.bench, "", FigureChange.UNKNOWN, why=f"on {last.role}: {reading.failure or 'no readings'}")
-        for reading in last.readings
+        Figure(bench, "", FigureChange.UNKNOWN, why=f"on {last.role}: {_reading(last, bench)[2]}") for bench in benches
     )
 
 
