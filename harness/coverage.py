@@ -95,7 +95,7 @@ def _with_includers(source: Path, changed: Iterable[str]) -> Iterator[str]:
         path = source / file
         if path.suffix == ".h" and path.is_file() and not file.startswith("include/"):
             name = f'"{path.name}"'
-            beside = sorted(path.parent.glob("*.c"))
+            beside = sorted(code for code in path.parent.glob("*.c") if code.is_file())
             yield from (str(code.relative_to(source)) for code in beside if name in code.read_text(errors="replace"))
 
 

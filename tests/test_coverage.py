@@ -129,6 +129,8 @@ def test_a_header_beside_code_stands_for_the_files_that_include_it(tree):
     put(tree, f"{vendor}/main.c")
     put(tree, f"{vendor}/tx.c", '#include <linux/skbuff.h>\n#include "nic.h"\n')
     header = put(tree, f"{vendor}/nic.h")
+    (tree / vendor / "folder.c").mkdir()
+    (tree / vendor / "nowhere.c").symlink_to("nothing.c")
     assert [gap.file for gap in uncompiled(tree, "", [header])] == [f"{vendor}/tx.c"]
 
 
