@@ -23,7 +23,7 @@ from harness.build.failure import Blame, build_failure, compiler_crashed, machin
 from harness.build.model import BuildProgress, Kernel, Phase, Toolchain
 from harness.build.objects import borrow, discard, forget_last, lend
 from harness.build.sections import digest_sections, kernel_sections
-from harness.build.store import Entry, build_key, entry, entry_of, link_or_copy, reading, ready
+from harness.build.store import Entry, build_key, entry, entry_of, link_or_copy, made, reading, ready
 from harness.command import Completed, run
 from harness.errors import TreeError
 from harness.kconfig.model import ResolvedConfig
@@ -327,13 +327,13 @@ def _take_artifacts(job: _Job) -> None:
     place = job.place
     for stale in ("sections.json", "vmlinux"):
         (place.directory / stale).unlink(missing_ok=True)
-    link_or_copy(place.objects / _image()[1], place.directory / "bzImage")
+    link_or_copy(made(place.objects, _image()[1]), place.directory / "bzImage")
     for name in ("vmlinux", "System.map"):
-        link_or_copy(place.objects / name, place.directory / name)
-    shutil.copy2(place.objects / ".config", place.directory / ".config")
+        link_or_copy(made(place.objects, name), place.directory / name)
+    shutil.copy2(made(place.objects, ".config"), place.directory / ".config")
     shutil.rmtree(place.directory / "modules", ignore_errors=True)
     if job.has_modules:
-        (place.objects / STAGED_MODULES).rename(place.directory / "modules")
+        made(place.objects, STAGED_MODULES).rename(place.directory / "modules")
     else:
         index_builtin(place.objects, place.directory / "modules")
 

@@ -11,12 +11,13 @@ import re
 import shutil
 from pathlib import Path
 
+from harness.build.store import made
 from harness.command import Command, Jail, run
 
 __all__ = ["index_builtin"]
 
 _LISTS = ("modules.builtin", "modules.builtin.modinfo")
-_RELEASE = re.compile(r"\w[\w.+~-]*")
+_RELEASE = re.compile(r"\w[\w.+~-]{,63}")  # as long as uname(2) has room for
 _INSIDE = Path("/ktrial/modules")
 _DEADLINE = 60.0
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # as the jail has it; depmod is not in every user's
@@ -25,24 +26,27 @@ _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # as the jail has it; depmod is not in 
 def index_builtin(objects: Path, target: Path) -> bool:
     """Make `target`/lib/modules/<release> from the lists in `objects`; False where there are none, or no depmod.
 
-    The lists and the release are the series' own words, so depmod is confined.
+    The lists and the release are the series' own words, so depmod is confined. Raises BuildError where a list is a link
+    to the host's files.
     """
-    record = objects / "include" / "config" / "kernel.release"
-    release = record.read_text("utf-8", "replace").strip() if record.is_file() else ""
-    if (
-        not _RELEASE.fullmatch(release)
-        or not (objects / _LISTS[0]).is_file()
-        or shutil.which("depmod", path=_PATH) is None
-    ):
+    release = _release(objects)
+    lists = [path for path in (made(objects, name) for name in _LISTS) if path.is_file()]
+    if not release or _LISTS[0] not in (path.name for path in lists) or shutil.which("depmod", path=_PATH) is None:
         return False
     folder = target / "lib" / "modules" / release
     folder.mkdir(parents=True)
-    for name in _LISTS:
-        if (objects / name).is_file():
-            shutil.copyfile(objects / name, folder / name)
+    for path in lists:
+        shutil.copyfile(path, folder / path.name)
     (folder / "modules.order").touch()
     depmod = ("depmod", "-b", str(_INSIDE), release)
     done = run(Command(depmod, deadline=_DEADLINE, jail=Jail(read_write=((target, _INSIDE),))), check=False)
     if not done.ok:
         shutil.rmtree(target)
     return done.ok
+
+
+def _release(objects: Path) -> str:
+    """What `uname -r` says of the kernel; "" where that is no plain name."""
+    record = made(objects, "include/config/kernel.release")
+    release = record.read_text("utf-8", "replace").strip() if record.is_file() else ""
+    return release if _RELEASE.fullmatch(release) else ""

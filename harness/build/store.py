@@ -17,12 +17,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.build.model import Kernel
+from harness.errors import BuildError
 from harness.locks import locked
 from harness.places import cache_dir
 from harness.record import load_if
 from harness.tree.model import Source
 
-__all__ = ["Entry", "build_key", "entry", "entry_of", "link_or_copy", "reading", "ready"]
+__all__ = ["Entry", "build_key", "entry", "entry_of", "link_or_copy", "made", "reading", "ready"]
 
 # Raised when what is stored, or how kernels are built, changes: older entries are then no longer found.
 LAYOUT = "1"
@@ -113,3 +114,16 @@ def link_or_copy(source: Path, target: Path) -> Path:
         with contextlib.suppress(FileNotFoundError):
             shutil.copy2(source, target)
     return target
+
+
+def made(objects: Path, name: str) -> Path:
+    """What a build made in its folder, there or not.
+
+    Raises BuildError where a link leads out of there: a stranger's makefile can put one in the place of any file, and
+    what it leads to is the host's.
+    """
+    path = objects / name
+    where = Path(os.path.realpath(path))
+    if not where.is_relative_to(os.path.realpath(objects)):
+        raise BuildError(f"the build put a link to {where} in the place of {name}", hint="read the series' makefiles")
+    return path
