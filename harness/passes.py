@@ -12,6 +12,7 @@ from harness.compare import compare, suspects
 from harness.flakiness import KnownFlake, wanting
 from harness.kselftest.guests import GuestPart
 from harness.machine.devices import guest_devices
+from harness.machine.events import NONSENSE
 from harness.machine.journal import item_of, read_journal
 from harness.machine.model import TCG_SCALE, Accelerator, Deadlines, GuestSpec
 from harness.machine.session import Session, run_sessions
@@ -27,6 +28,7 @@ __all__ = ["Bench", "guests_at_once", "run_passes", "with_unrun"]
 
 # A guest that our machine lost is no evidence about anything; a machine that keeps losing them is to be told so.
 _MOST_LOSSES = 3
+_UNRUN = "the session ended before this test was run"
 # A kernel with every checker in it booted three to six times slower; its tests get their time in vm/ktrial_pytest.py.
 _CHECKED = "debug"
 _CHECKED_BOOT = 3.0
@@ -211,7 +213,8 @@ def with_unrun(results: SideResults, session: Session) -> SideResults:
     events = read_journal(session.journal)
     collected = dict.fromkeys(test for event in events if event["event"] == "collected" for test in event["tests"])
     missing = [test for test in collected if test not in told]
-    why = "the session ended before this test was run"
+    nonsense = next((event["why"] for event in events if event["event"] == NONSENSE), "")
+    why = f"no report of it came; of one that did, {nonsense}" if nonsense else _UNRUN
     lost = tuple(TestResult(test, Outcome.LOST, reason=why, attempt=session.attempt) for test in missing)
     return replace(results, results=results.results + lost)
 

@@ -105,12 +105,13 @@ def test_a_journal_that_a_kill_cut_short_is_read_up_to_there(tmp_path):
 def test_what_is_no_json_and_python_writes_is_read(tmp_path):
     """The worker's Python wrote it in the guest: an infinite duration, a name with a byte of no encoding."""
     journal = tmp_path / "journal.jsonl"
-    events = [finished("t::a\udcff", reason="b\ud800", seconds=float("inf")), finished("t::b", seconds=float("nan"))]
+    events = [finished("t::a\udcff", reason="b\ud800"), finished("t::b", seconds=float("inf"))]
     journal.write_text("".join(f"{json.dumps(event)}\n" for event in events))
     boot(tmp_path / "boots")
     side = gather(tmp_path / "boots", *read_journal(journal))
-    assert [(each.test, each.seconds) for each in side.results] == [("t::a\\udcff", 0.0), ("t::b", 0.0)]
-    assert side.results[0].reason == "b\\ud800"
+    assert [(each.test, each.reason) for each in side.results][0] == ("t::a\\udcff", "b\\ud800")
+    assert (side.results[1].outcome, side.results[1].seconds) == (Outcome.FAILED, 0.0)
+    assert side.results[1].reason.startswith("what its guest reported makes no sense: seconds: ")
     assert record.decode(record.encode(side), type(side)) == side
 
 

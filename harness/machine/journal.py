@@ -6,16 +6,14 @@ guest ended. Only together do they tell a crash from a lost machine.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from harness import record
+from harness.machine.events import NONSENSE, read_event
 from harness.machine.model import BootEnd, BootRecord
 from harness.results import Boot, Left, Outcome, SideResults, Splat, TestResult, left_reason
 
@@ -41,7 +39,7 @@ class _Guest:
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The journal's events in order; a last line that a kill cut short is left out."""
+    """The events in order, as harness.machine.events has them; a last line that a kill cut short is left out."""
     return read_on(path, 0)[0]
 
 
@@ -53,26 +51,8 @@ def read_on(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
             whole = file.read().rpartition(b"\n")
     except FileNotFoundError:
         return [], offset
-    events = [_event(line) for line in whole[0].split(b"\n") if line]
+    events = [read_event(line) for line in whole[0].split(b"\n") if line]
     return events, offset + len(whole[0]) + len(whole[1])
-
-
-def _event(line: bytes) -> dict[str, Any]:
-    """One line. What no JSON has and Python writes (an infinite duration, half a surrogate pair) is a guest's doing."""
-    try:
-        event: dict[str, Any] = msgspec.json.decode(line)
-    except msgspec.DecodeError:
-        event = _plain(json.loads(line, parse_constant=lambda _: 0.0))
-    return event
-
-
-def _plain(value: Any) -> Any:
-    """The same with characters of no encoding as their escapes."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return {_plain(name): _plain(each) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def finished_tests(events: Iterable[dict[str, Any]]) -> set[str]:
@@ -102,6 +82,7 @@ def collect(
         elif event["event"] == "node-down":
             _add_late(results, event.get("after", ""), event.get("boot", ""), splats)
             _add_health(results, event, splats)
+            _add_nonsense(results, event)
     results = _blame_last(results, guests, splats)
     return SideResults(
         side=side,
@@ -183,6 +164,19 @@ def _add_health(results: list[TestResult], event: dict[str, Any], splats: SplatF
             results[index] = result = _with_splats(replace(result, log=log), splats(log))
         if result.test in left:
             results[index] = _with_left(result, tuple(left[result.test]))
+
+
+def _add_nonsense(results: list[TestResult], event: dict[str, Any]) -> None:
+    """What a guest's last words hide by making no sense is laid at the door of the test that ended last in it."""
+    problem, boot = event.get(NONSENSE, ""), event.get("boot", "")
+    index = next((at for at in range(len(results) - 1, -1, -1) if results[at].boot == boot), None)
+    if not problem or index is None:
+        return
+    result = results[index]
+    if result.outcome.good:
+        results[index] = replace(result, outcome=Outcome.FAILED, reason=f"right after the test: {problem}")
+    else:
+        results[index] = replace(result, details=f"{result.details}\n{problem}".strip("\n"))
 
 
 def _with_left(result: TestResult, left: tuple[Left, ...]) -> TestResult:
