@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 __all__ = ["CHROMIUM", "Page", "chromium"]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_PATIENCE = 60.0  # seconds for an answer; a browser that cannot paint here would be waited for without an end
 _OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe")
 
 # The pipes as file descriptors 3 and 4, which is where a browser looks for them.
@@ -70,7 +72,7 @@ class _Pipe:
 
     def __init__(self, to: int, from_: int) -> None:
         self.to = os.fdopen(to, "wb", buffering=0)
-        self.from_ = os.fdopen(from_, "rb")
+        self.from_ = from_
         self.number = 0
         self.kept = b""
         self.events: list[tuple[str, str]] = []
@@ -92,7 +94,8 @@ class _Pipe:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self.kept:
-            read = self.from_.read1(1 << 16)
+            assert select.select([self.from_], [], [], _PATIENCE)[0], f"no word of the browser in {_PATIENCE:.0f} s"
+            read = os.read(self.from_, 1 << 16)
             assert read, "the browser has gone away"
             self.kept += read
         message, _, self.kept = self.kept.partition(b"\0")
@@ -125,4 +128,4 @@ def chromium() -> Iterator[Page]:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             pipe.to.close()
-            pipe.from_.close()
+            os.close(ours_in)

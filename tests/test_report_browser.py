@@ -16,7 +16,7 @@ from test_report_html import big
 from harness.report.html import html_page, write_folder
 
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="Chromium is not installed: the page is not tried in a browser"
+    CHROMIUM is None, reason="NOT TESTED: chromium not installed, so the page is in no browser"
 )
 
 NAMED = (

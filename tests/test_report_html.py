@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from importlib import resources
@@ -11,6 +10,7 @@ from itertools import pairwise
 
 import html5lib
 import pytest
+from chromium import CHROMIUM
 from report_golden import is_as_it_was
 from report_samples import SAMPLES, no_regression, regression
 from report_whole import evidence, performance, whole
@@ -27,7 +27,6 @@ from harness.verdict import decide
 
 EVERY = {**SAMPLES, "whole": whole}
 STYLE = resources.files("harness.report.html").joinpath("style.css").read_text()
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def parsed(page: str):
@@ -267,7 +266,7 @@ def test_of_very_many_tests_the_index_lists_the_files_alone(tmp_path, monkeypatc
     assert index.count('<p class="file"><a href="tests/') == 20
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: the page's script is not tried")
+@pytest.mark.skipif(CHROMIUM is None, reason="NOT TESTED: chromium not installed, so the page's script is not run")
 def test_the_policy_lets_the_pages_own_script_run(tmp_path):
     page = tmp_path / "page.html"
     page.write_text(html_page(whole(), evidence()))
