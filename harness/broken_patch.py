@@ -44,7 +44,7 @@ def with_broken_patch(
         )
     except MachineLost:
         return error
-    summary = f"{_label(patches[number - 1], len(patches))} does not build: {error.summary}"
+    summary = f"{_label(patches[number - 1], len(patches))} does not build: {error.said or error.summary}"
     return type(error)(
         summary,
         detail=error.detail,
@@ -53,6 +53,7 @@ def with_broken_patch(
         diagnostic=error.diagnostic,
         target=error.target,
         patch=patches[number - 1].subject,
+        said=error.said,
     )
 
 

@@ -20,6 +20,7 @@ from harness.results import Outcome
 __all__ = ["Failure", "Verdict", "VerdictKind", "decide", "failed_verdict", "failure_of", "identical_verdict"]
 
 _LONGEST_LINE = 300
+_PATCHED = "the patched kernel"  # as in harness/build/failure.py
 
 
 class VerdictKind(StrEnum):
@@ -139,7 +140,16 @@ def identical_verdict(uncompiled: Sequence[str] = ()) -> Verdict:
 def failed_verdict(error: KtrialError) -> Verdict:
     """The verdict on a run that an error stopped."""
     kind = _OF_EXIT_CODE.get(error.exit_code, VerdictKind.INTERNAL)
-    return _verdict(error.exit_code, kind, f"{_label(kind)}: {error.summary}")
+    label = _label(kind)
+    return _verdict(error.exit_code, kind, f"{label}: {_without(label.lower(), error.summary)}")
+
+
+def _without(label: str, summary: str) -> str:
+    """`patch 2/3 (x) does not build: y` behind `DOES NOT BUILD: `, which is of the patched kernel anyway."""
+    before, found, after = summary.partition(f" {label}: ")
+    if not found:
+        return summary
+    return after if before == _PATCHED else f"{before}: {after}"
 
 
 def failure_of(error: KtrialError) -> Failure:

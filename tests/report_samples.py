@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.build.model import Diagnostic
 from harness.compare import compare
-from harness.errors import ApplyError
+from harness.errors import ApplyError, BuildError
 from harness.results import Boot, Outcome, SideResults, TestResult
 from harness.run_result import (
     ConfigInfo,
@@ -167,10 +167,20 @@ def without_base() -> RunResult:
 
 def does_not_apply() -> RunResult:
     error = ApplyError(
-        "patch 2/2 (xdp: use it in bpf_xdp_frags_shrink_tail()) does not apply to net/core/filter.c",
+        'patch 2/2 "xdp: use it in bpf_xdp_frags_shrink_tail()" does not apply: net/core/filter.c, hunk 1 (line 4121)',
         detail="@@ -4121,7 +4121,7 @@\n-\tint i, n_frags_free = 0;\n+\tint i, freed = 0;\n\nthe tree:\n\tint n = 0;",
         hint="ktrial run --base REV names another base",
         log=Path("/runs/r/apply.log"),
+    )
+    return replace(bare(), verdict=failed_verdict(error), failure=failure_of(error))
+
+
+def does_not_build() -> RunResult:
+    error = BuildError(
+        "patch 2/2 (xdp: use it in bpf_xdp_frags_shrink_tail()) does not build: "
+        "net/core/filter.c:4125: 'freed' undeclared (first use in this function)",
+        detail="net/core/filter.c:4125:2: error: 'freed' undeclared\n\n> 4125 | \tfreed++;\n  4126 | \treturn 0;",
+        log=Path("/runs/r/build/patched/build.log"),
     )
     return replace(bare(), verdict=failed_verdict(error), failure=failure_of(error))
 
@@ -180,4 +190,5 @@ SAMPLES = {
     "no_regression": no_regression,
     "without_base": without_base,
     "does_not_apply": does_not_apply,
+    "does_not_build": does_not_build,
 }

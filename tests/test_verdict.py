@@ -157,6 +157,25 @@ def test_an_error_is_a_verdict_too(error, kind, exit_code):
     assert failure_of(error("s", detail="d", hint="h")).detail == "d"
 
 
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            errors.BuildError("patch 2/3 (net: a) does not build: b.c:1: no"),
+            "DOES NOT BUILD: patch 2/3 (net: a): b.c:1: no",
+        ),
+        (errors.BuildError("the patched kernel does not build: b.c:1: no"), "DOES NOT BUILD: b.c:1: no"),
+        (errors.BuildError("b.c:1: a does not build"), "DOES NOT BUILD: b.c:1: a does not build"),
+        (
+            errors.ApplyError('patch 2/2 "net: a" does not apply: b.c, hunk 1'),
+            'DOES NOT APPLY: patch 2/2 "net: a": b.c, hunk 1',
+        ),
+    ],
+)
+def test_what_the_label_says_is_not_said_again(error, line):
+    assert failed_verdict(error).line == line
+
+
 def test_the_line_is_one_line_whatever_a_series_says():
     verdict = failed_verdict(errors.ApplyError("patch\r\nX-Forged: yes\x1b[2J\u2028\u202e" + "a" * 5000))
     assert verdict.line.isprintable()

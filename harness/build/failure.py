@@ -46,14 +46,24 @@ class SeriesBuildError(BuildError):
     """The series' kernel does not build.
 
     diagnostic: the first error. target: the object that make could not make (`net/core/filter.o`), or "".
-    patch: the patch that touched a file in error, or "" where none did.
+    patch: the patch that touched a file in error, or "" where none did. said: the error alone, in one line.
     """
 
-    def __init__(self, summary: str, *, diagnostic: Diagnostic | None, target: str, patch: str, **rest: object) -> None:
+    def __init__(
+        self,
+        summary: str,
+        *,
+        diagnostic: Diagnostic | None,
+        target: str,
+        patch: str,
+        said: str = "",
+        **rest: object,
+    ) -> None:
         super().__init__(summary, **rest)  # type: ignore[arg-type]
         self.diagnostic = diagnostic
         self.target = target
         self.patch = patch
+        self.said = said
 
 
 class BaseBuildError(TreeError):
@@ -107,7 +117,14 @@ def build_failure(completed: Completed, *, side: str, source: Source, blame: Bla
     summary = f"the patched kernel does not build: {said}" + (f" ({patch} touches {file})" if patch else "")
     hint = "" if patch else "no patch touches the files in error: look at what they include, or link with"
     return SeriesBuildError(
-        summary, diagnostic=error, target=_target(completed), patch=patch, detail=detail, hint=hint, log=log
+        summary,
+        diagnostic=error,
+        target=_target(completed),
+        patch=patch,
+        said=said,
+        detail=detail,
+        hint=hint,
+        log=log,
     )
 
 
