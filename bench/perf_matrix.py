@@ -90,10 +90,7 @@ def _measured(selection: str) -> Timed:
     """A run that tests nothing and measures a selection of benches."""
     with tempfile.TemporaryDirectory(prefix="perf-matrix-", dir=cache_dir()) as folder:
         run, out = Path(folder) / "run", Path(folder) / "result.json"
-        argv = [sys.executable, "-m", "harness.cli", "run", str(EXAMPLES / SERIES), "--tree", TREE, "--accel", "tcg"]
-        argv += ["--perf", *_options(selection), "--test", "none", "--reruns", "0", "--quiet"]
-        argv += ["--out", str(run), "--json", str(out)]
-        done = subprocess.run(argv, capture_output=True, check=False)
+        done = subprocess.run(_command(selection, run, out), capture_output=True, check=False)
         if not out.is_file():
             raise SystemExit(f"ktrial run ended with {done.returncode}:\n{done.stderr.decode(errors='replace')}")
         performance = read_result(out).performance
@@ -111,6 +108,12 @@ def _measured(selection: str) -> Timed:
         len(failed),
         os.getloadavg()[0],
     )
+
+
+def _command(selection: str, run: Path, out: Path) -> list[str]:
+    argv = [sys.executable, "-m", "harness.cli", "run", str(EXAMPLES / SERIES), "--tree", TREE, "--accel", "tcg"]
+    argv += ["--perf", *_options(selection), "--test", "none", "--reruns", "0", "--quiet"]
+    return [*argv, "--out", str(run), "--json", str(out)]
 
 
 def _options(selection: str) -> list[str]:

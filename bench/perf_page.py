@@ -27,7 +27,7 @@ from bench.perf_matrix import LIMITS
 from harness.report.benches import short_name
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance-spread.md"
-_WORST = 0.0005  # a spread that is told in words: 0.05 %
+_LITTLE = 0.0005  # a spread that is told in words: 0.05 %
 
 
 def main() -> int:
@@ -107,13 +107,13 @@ def _spreads(told: Mapping[str, Any]) -> Iterator[str]:
     spreads = [Spread(**each) for each in told["spreads"]]
     yield from ("", "## A kernel against itself", "")
     still = sum(not each.spread for each in spreads)
-    little = sum(each.share <= _WORST for each in spreads)
+    little = sum(each.share <= _LITTLE for each in spreads)
     worst = max((each.share for each in spreads), default=0.0)
     yield (
         f"{told['boots']} boots of one kernel, by icount: half with seeds of their own, half with the same seeds again."
         f" {told['trials']} trials of the kernel against itself, each of six of these boots, called"
         f" {told['called'] or 'no'} changes. Of {len(spreads)} figures {still} do not vary at all, {little} by at most"
-        f" {_WORST:.2%}, the worst by {worst:.2%}; {sum(each.equal for each in spreads)} are the same to the digit for"
+        f" {_LITTLE:.2%}, the worst by {worst:.2%}; {sum(each.equal for each in spreads)} are the same to the digit for"
         " equal seeds."
     )
     for (file, unit), group in groupby(spreads, lambda each: (each.bench.partition("::")[0], each.unit)):

@@ -40,27 +40,34 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write what was measured to this file as well")
     options = parser.parse_args()
     image = base_image()
-    pairs: list[tuple[float, float]] = []
-    ratios: list[float] = []
-    differ = 0
     with tempfile.TemporaryDirectory(prefix="profile-overhead-", dir=image.parents[2]) as folder:
         os.environ["KTRIAL_RUNS"] = folder
-        run = new_run(None, "profile-overhead")
-        bench = _bench(run, options.keyword)
-        for number in range(options.pairs):
-            # In turns (ABBA), for the host may warm up.
-            order = (False, True) if number % 2 == 0 else (True, False)
-            once = {each: _once(bench, image, run, number, with_plugin=each) for each in order}
-            plain, under = once[False], once[True]
-            pairs.append((plain[0], under[0]))
-            ratios.append(under[0] / plain[0])
-            differ += sum(figure != under[1].get(name) for name, figure in plain[1].items())
-            print(f"plain {plain[0]:5.1f} s, with the plugin {under[0]:5.1f} s, ratio {ratios[-1]:.3f}", flush=True)
+        pairs, differ = _pairs(image, options.pairs, options.keyword)
+    ratios = [under / plain for plain, under in pairs]
     print(f"median ratio {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}), load {os.getloadavg()[0]:.1f}")
     print(f"{differ} readings differ from those without it")
     if options.json:
         options.json.write_text(json.dumps({"pairs": pairs, "differ": differ}, indent=1))
     return 1 if differ else 0
+
+
+def _pairs(image: Path, count: int, keyword: str) -> tuple[list[tuple[float, float]], int]:
+    """Seconds without and with the plugin, of each pair; and how many readings of all it changed, or only one had."""
+    run = new_run(None, "profile-overhead")
+    bench = _bench(run, keyword)
+    pairs: list[tuple[float, float]] = []
+    differ = 0
+    for number in range(count):
+        # In turns (ABBA), for the host may warm up.
+        order = (False, True) if number % 2 == 0 else (True, False)
+        once = {each: _once(bench, image, run, number, with_plugin=each) for each in order}
+        (plain, read), (under, read_under) = once[False], once[True]
+        if not read:
+            raise SystemExit("no bench read anything in a boot without the plugin")
+        pairs.append((plain, under))
+        differ += sum(read.get(name) != read_under.get(name) for name in read.keys() | read_under.keys())
+        print(f"plain {plain:5.1f} s, with the plugin {under:5.1f} s, ratio {under / plain:.3f}", flush=True)
+    return pairs, differ
 
 
 def _bench(run: RunFolder, keyword: str) -> Bench:
