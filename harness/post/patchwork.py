@@ -122,12 +122,7 @@ def _post(server: Rest, patch: int, check: Check, standing: _Standing | None, us
             if standing is not None and _same(standing, check):
                 return Step(patch, check.context, Action.POSTED, check.state)
             raise
-        if not _is_of(made, user):
-            who = safe.line(made.user.username, 80)
-            hint = f'patchwork.user = "{who}"; what stands is not found otherwise, and posted anew each time'
-            raise UsageError(
-                f"patchwork.user is {user}, and the token is {who}'s: a check was posted as theirs", hint=hint
-            )
+        _check_made_by(made, user)
         return Step(patch, check.context, Action.POSTED, check.state)
 
     done = server.retry.call(attempt)
@@ -152,6 +147,14 @@ def _newest(server: Rest, patch: int, user: str) -> dict[str, _Standing]:
     known = [_read(item, _Standing, "check") for item in items]
     ours = [check for check in known if _is_of(check, user)]
     return {check.context: check for check in sorted(ours, key=lambda check: (check.date, check.id))}
+
+
+def _check_made_by(made: _Standing, user: str) -> None:
+    """Raises UsageError where a check that was just posted is another user's than the settings say we are."""
+    if not _is_of(made, user):
+        who = safe.line(made.user.username, 80)
+        hint = f'patchwork.user = "{who}"; what stands is not found otherwise, and posted anew each time'
+        raise UsageError(f"patchwork.user is {user}, and the token is {who}'s: a check was posted as theirs", hint=hint)
 
 
 def _is_of(check: _Standing, user: str) -> bool:
