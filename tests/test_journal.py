@@ -109,7 +109,8 @@ def test_what_is_no_json_and_python_writes_is_read(tmp_path):
     journal.write_text("".join(f"{json.dumps(event)}\n" for event in events))
     boot(tmp_path / "boots")
     side = gather(tmp_path / "boots", *read_journal(journal))
-    assert [(each.test, each.reason) for each in side.results][0] == ("t::a\\udcff", "b\\ud800")
+    assert [each.test for each in side.results] == ["t::a\\udcff", "t::b"]
+    assert side.results[0].reason == "b\\ud800"
     assert (side.results[1].outcome, side.results[1].seconds) == (Outcome.FAILED, 0.0)
     assert side.results[1].reason.startswith("what its guest reported makes no sense: seconds: ")
     assert record.decode(record.encode(side), type(side)) == side
