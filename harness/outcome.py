@@ -54,7 +54,7 @@ def conclude(trial: Trial, error: KtrialError | None) -> RunResult:
     result = RunResult(
         run=trial.run.id,
         started=trial.run.card.created,
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
         verdict=_verdict(trial, error),
         environment=_environment(trial),
         paths=_paths(trial, reproduction is not None),
@@ -212,7 +212,8 @@ def _qemu() -> str:
 def _paths(trial: Trial, reproducible: bool) -> Paths:
     folder = trial.run.path
     logs = [("build, base", trial.base_kernel.log)] if trial.base_kernel else []
-    logs += [("build, patched", trial.patched_kernel.log)] if trial.patched_kernel else []
+    patched = trial.patched_kernel.log if trial.patched_kernel else trial.run.build_log("patched")
+    logs += [("build, patched", patched)] if patched.exists() else []
     logs += [("tests and consoles", folder / "results")] if trial.results else []
     where = str(trial.run.reproduce) if reproducible else ""
     return Paths(str(folder), tuple((what, str(path)) for what, path in logs), where)

@@ -22,7 +22,7 @@ from typing import TypeVar
 import msgspec
 
 from harness import __version__, record
-from harness.errors import UsageError
+from harness.errors import KtrialError, UsageError
 from harness.locks import is_locked, try_locked
 from harness.places import runs_dir
 
@@ -122,7 +122,18 @@ class RunFolder:
     def note(self, event: str) -> None:
         """Append a line, with the time in UTC, to the run's events."""
         with self.events.open("a", encoding="utf-8") as log:
-            log.write(f"{_now().isoformat(timespec='seconds')} {event}\n")
+            log.write(f"{_now().isoformat(timespec='milliseconds')} {event}\n")
+
+    @contextlib.contextmanager
+    def noted(self, what: str) -> Iterator[None]:
+        """Note when something begins, and when it is done or has failed."""
+        self.note(f"{what}: begins")
+        try:
+            yield
+        except KtrialError:
+            self.note(f"{what}: failed")
+            raise
+        self.note(f"{what}: done")
 
     def save_invocation(self, invocation: object) -> None:
         """Record what the run was asked to do, a frozen value, so that resuming it needs no other argument."""

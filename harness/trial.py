@@ -265,36 +265,39 @@ class Trial:
         try:
             return self._kernel("patched", source, config, hold)
         except SeriesBuildError as error:
-            raise with_broken_patch(
-                error,
-                self.applied,
-                base=self.base_kernel,
-                toolchain=self.toolchain,
-                after=self._after,
-                work=self._work("build/patched"),
-                deadline=self.invocation.build_deadline,
-                say=self._say("build"),
-            ) from error
+            with self.run.noted("search for the patch that does not build"):
+                found = with_broken_patch(
+                    error,
+                    self.applied,
+                    base=self.base_kernel,
+                    toolchain=self.toolchain,
+                    after=self._after,
+                    work=self._work("build/patched"),
+                    deadline=self.invocation.build_deadline,
+                    say=self._say("build"),
+                )
+            raise found from error
 
     def _kernel(self, side: str, source: Source, config: ResolvedConfig, hold: contextlib.ExitStack) -> Kernel:
         assert self.toolchain is not None
         assert self.base is not None
         assert self.applied is not None
-        return build_kernel(
-            side=side,
-            source=source,
-            config=config,
-            toolchain=self.toolchain,
-            work=self._work(f"build/{side}"),
-            version=self.base.version,
-            start_from=self.base_kernel,
-            progress=lambda progress: self.observer.building(side, progress),
-            jobs=self.invocation.jobs or None,
-            deadline=self.invocation.build_deadline,
-            changed=self.applied.changed,
-            blame=functools.partial(last_to_touch, self.applied),
-            hold=hold,
-        )
+        with self.run.noted(f"build {side}"):
+            return build_kernel(
+                side=side,
+                source=source,
+                config=config,
+                toolchain=self.toolchain,
+                work=self._work(f"build/{side}"),
+                version=self.base.version,
+                start_from=self.base_kernel,
+                progress=lambda progress: self.observer.building(side, progress),
+                jobs=self.invocation.jobs or None,
+                deadline=self.invocation.build_deadline,
+                changed=self.applied.changed,
+                blame=functools.partial(last_to_touch, self.applied),
+                hold=hold,
+            )
 
     @contextlib.contextmanager
     def _after(self, count: int) -> Iterator[Source]:

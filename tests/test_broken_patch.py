@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
-from harness import broken_patch
-from harness.build import SeriesBuildError
+from harness import broken_patch, trial
+from harness.build import SeriesBuildError, Toolchain
 from harness.errors import MachineLost
+from harness.plan import Invocation
+from harness.store import RunFolder
 from harness.tree import Applied, AppliedPatch, Base, BaseReason
 from harness.verdict import failed_verdict
 
@@ -56,3 +59,21 @@ def test_without_a_search_the_guess_stands(monkeypatch, found):
     known = error() if isinstance(found, Exception) else error(target="")
     assert named(monkeypatch, found, known) is known
     assert failed_verdict(known).line == f"DOES NOT BUILD: {SAID} (patch 3/3 (xdp: use it) touches net/core/xdp.c)"
+
+
+def test_a_build_is_noted_with_how_it_ended(monkeypatch, tmp_path):
+    def build_kernel(**given):
+        if given["side"] == "patched":
+            raise error()
+        return given["side"]
+
+    monkeypatch.setattr(trial, "build_kernel", build_kernel)
+    base = Base("0" * 40, "tree", BaseReason.HEAD, "it is HEAD", "6.12")
+    under_way = trial.Trial(RunFolder(tmp_path), Invocation("s", "/"), base=base, applied=Applied(base, (), "", "", ()))
+    under_way.toolchain = Toolchain(False, "gcc", "ld", "", False, "0")
+    with contextlib.ExitStack() as hold:
+        assert under_way._kernel("base", None, None, hold) == "base"
+        with pytest.raises(SeriesBuildError):
+            under_way._kernel("patched", None, None, hold)
+    told = [line.partition(" ")[2] for line in under_way.run.events.read_text().splitlines()]
+    assert told == ["build base: begins", "build base: done", "build patched: begins", "build patched: failed"]

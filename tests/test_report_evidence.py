@@ -13,6 +13,7 @@ import pytest
 from report_samples import kernel, no_regression, regression
 
 from harness import record
+from harness.errors import BuildError
 from harness.report.decode import places_of
 from harness.report.evidence import gather
 from harness.report.logs import LineKind, detail_lines, log_lines
@@ -177,6 +178,43 @@ def test_a_stage_that_was_begun_and_not_done_goes_on_to_the_end(run):
         log.write("2026-01-02T03:06:05+00:00 tests-2: begins\n")
     (found,) = [span for span in read_timeline(run.path, regression()).spans if span.kind is SpanKind.STOPPED]
     assert (found.what, found.begin, found.end) == ("tests-2, not done", 120.0, 306.0)
+
+
+def test_builds_are_told_as_they_were_noted_those_that_failed_too(run):
+    with (run.path / "events.log").open("a") as log:
+        log.write("2026-01-02T03:04:06.250+00:00 build base: begins\n2026-01-02T03:04:06.750+00:00 build base: done\n")
+        log.write(
+            "2026-01-02T03:04:07.000+00:00 build patch-1: begins\n2026-01-02T03:04:17.500+00:00 build patch-1: done\n"
+        )
+        log.write(
+            "2026-01-02T03:04:18+00:00 build patched: begins\n2026-01-02T03:04:20.125+00:00 build patched: failed\n"
+        )
+        log.write("2026-01-02T03:04:21+00:00 build patch-2: begins\n")
+    kernels = (replace(kernel("base", reused=True), seconds=0.0),)
+    found = read_timeline(run.path, replace(regression(), kernels=kernels))
+    assert [(each.kind, each.what, each.begin, each.end) for each in found.spans if each.lane == "builds"] == [
+        (SpanKind.BUILD, "build patch-1", 2.0, 12.5),
+        (SpanKind.STOPPED, "build patched, failed", 13.0, 15.125),
+        (SpanKind.STOPPED, "build patch-2, not done", 16.0, 306.0),
+    ]
+    assert {each.what for each in found.spans if each.lane == "stages"} == {"tests-1"}
+
+
+def test_what_a_run_does_is_noted_with_how_it_ended(run):
+    with run.noted("build base"):
+        pass
+    with pytest.raises(BuildError), run.noted("build patched"):
+        raise BuildError("no")
+    with pytest.raises(KeyboardInterrupt), run.noted("build patch-1"):
+        raise KeyboardInterrupt
+    told = [line.partition(" ")[2] for line in run.events.read_text().splitlines()[-5:]]
+    assert told == [
+        "build base: begins",
+        "build base: done",
+        "build patched: begins",
+        "build patched: failed",
+        "build patch-1: begins",
+    ]
 
 
 def test_sessions_stand_in_the_order_in_which_they_began(run):

@@ -142,6 +142,10 @@ def test_a_series_that_does_not_build_names_the_patch_the_file_and_the_line(ktri
     failure = done.result["failure"]
     assert "patch 2/3" in failure["summary"]
     assert "net/core/" in failure["summary"] + failure["detail"]
+    assert done.result["verdict"]["line"].lower().count("not build") == 1
+    folder = Path(done.result["paths"]["folder"])
+    assert " build patched: failed\n" in (folder / "events.log").read_text()
+    assert dict(done.result["paths"]["logs"])["build, patched"] == str(folder / "build" / "patched" / "build.log")
 
 
 def test_a_series_that_does_not_apply_names_the_patch_and_shows_the_tree(ktrial):

@@ -24,6 +24,7 @@ from harness.report.facts import broken_words, kernel_facts, near, side_words
 from harness.report.figures import performance_table
 from harness.report.layout import Fact, commands, facts, indented, name_lines, put, wrapped
 from harness.run_result import RunResult
+from harness.verdict import VerdictKind
 
 __all__ = ["Verbosity", "render"]
 
@@ -187,7 +188,9 @@ def _configured(result: RunResult) -> list[Fact]:
         if config.touched:
             told.append(("turned on", f"{', '.join(config.touched)}: compile what the series touches"))
         told += [("absent", f"{symbol}: {reason}") for symbol, reason in config.absent]
-    return [*told, *((f"kernel, {kernel.side}", kernel_facts(kernel)) for kernel in result.kernels)]
+    told += [(f"kernel, {kernel.side}", kernel_facts(kernel)) for kernel in result.kernels]
+    told += [("kernel, patched", "did not build")] if result.verdict.kind is VerdictKind.DOES_NOT_BUILD else []
+    return told
 
 
 def _ran(result: RunResult) -> list[Fact]:

@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from harness.machine.journal import read_boots, read_journal
-from harness.run_result import RunResult
+from harness.run_result import KernelInfo, RunResult
 
 __all__ = ["Span", "SpanKind", "Timeline", "read_timeline"]
 
+_BUILD = "build "
+_AT_ONCE = 1.0  # seconds
 _MARKS = 200  # tests that went wrong, of one guest
 _GOOD = ("passed", "skipped", "xfailed")
 
 
 class SpanKind(StrEnum):
     STAGE = "stage"
-    STOPPED = "stopped"  # a stage that was begun last, and not ended
+    STOPPED = "stopped"  # a stage that was begun last, and not ended; a build that failed
     BUILD = "build"
     BOOT = "boot"  # until the guest's worker is up
     TESTS = "tests"
@@ -54,7 +56,7 @@ def read_timeline(folder: Path, result: RunResult) -> Timeline:
     began, ended = _time(result.started), _time(result.finished)
     if began is None or ended is None:
         return Timeline()
-    spans = [*_stages(folder, ended), *_builds(folder, result), *_sessions(folder)]
+    spans = [*_stages(folder, ended), *_builds(folder, result, ended), *_sessions(folder)]
     within = (
         Span(each.lane, each.kind, each.what, max(each.begin - began, 0.0), min(each.end, ended) - began)
         for each in spans
@@ -65,15 +67,51 @@ def read_timeline(folder: Path, result: RunResult) -> Timeline:
 
 def _stages(folder: Path, ended: float) -> Iterator[Span]:
     """From `TIME STAGE: begins` to `TIME STAGE: done`; one that is never done is what stopped the run."""
+    for stage, begin, end, how in _noted(folder / "events.log", ended):
+        if stage.startswith(_BUILD):
+            continue
+        if how == "done":
+            yield Span("stages", SpanKind.STAGE, stage, begin, end)
+        else:
+            yield Span("stages", SpanKind.STOPPED, f"{stage}, {how}", begin, end)
+
+
+def _builds(folder: Path, result: RunResult, ended: float) -> Iterator[Span]:
+    """From `TIME build SIDE: begins` to `done` or `failed`; what was done at once was found in the cache."""
+    kernels = {f"{_BUILD}{kernel.side}": kernel for kernel in result.kernels}
+    noted = [each for each in _noted(folder / "events.log", ended) if each[0].startswith(_BUILD)]
+    for build, begin, end, how in noted:
+        kernel = kernels.get(build)
+        if how != "done":
+            yield Span("builds", SpanKind.STOPPED, f"{build}, {how}", begin, end)
+        elif end - begin > _AT_ONCE:
+            objects = f": {kernel.compiled} objects" if kernel and not kernel.reused else ""
+            yield Span("builds", SpanKind.BUILD, f"{build}{objects}", begin, end)
+    told = {build for build, *_ in noted}
+    yield from _unnoted(folder, [kernel for build, kernel in kernels.items() if build not in told])
+
+
+def _unnoted(folder: Path, kernels: Iterable[KernelInfo]) -> Iterator[Span]:
+    """Builds of a run that did not note them: one ends when its log is put into the run's folder."""
+    for kernel in kernels:
+        place = folder / "build" / kernel.side
+        if kernel.seconds and not kernel.reused and place.is_dir():
+            end = place.stat().st_mtime
+            what = f"{_BUILD}{kernel.side}: {kernel.compiled} objects"
+            yield Span("builds", SpanKind.BUILD, what, end - kernel.seconds, end)
+
+
+def _noted(log: Path, ended: float) -> Iterator[tuple[str, float, float, str]]:
+    """(what, begin, end, how it ended) of all that the log says of having begun: `done`, `failed` or `not done`."""
     begun: dict[str, float] = {}
-    for time, text in _events(folder / "events.log"):
-        stage, _, what = text.partition(": ")
-        if what == "begins":
-            begun[stage] = time
-        elif what == "done":
-            yield Span("stages", SpanKind.STAGE, stage, begun.pop(stage, time), time)
-    for stage, time in begun.items():
-        yield Span("stages", SpanKind.STOPPED, f"{stage}, not done", time, ended)
+    for time, text in _events(log):
+        what, _, how = text.rpartition(": ")
+        if how == "begins":
+            begun[what] = time
+        elif how in ("done", "failed"):
+            yield what, begun.pop(what, time), time, how
+    for what, time in begun.items():
+        yield what, time, ended, "not done"
 
 
 def _events(log: Path) -> Iterator[tuple[float, str]]:
@@ -85,16 +123,6 @@ def _events(log: Path) -> Iterator[tuple[float, str]]:
         stamp, _, text = line.partition(" ")
         if (time := _time(stamp)) is not None:
             yield time, text
-
-
-def _builds(folder: Path, result: RunResult) -> Iterator[Span]:
-    """A build ends when its log is put into the run's folder."""
-    for kernel in result.kernels:
-        place = folder / "build" / kernel.side
-        if kernel.seconds and not kernel.reused and place.is_dir():
-            end = place.stat().st_mtime
-            what = f"build {kernel.side}: {kernel.compiled} objects"
-            yield Span("builds", SpanKind.BUILD, what, end - kernel.seconds, end)
 
 
 def _sessions(folder: Path) -> Iterator[Span]:
