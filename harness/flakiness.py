@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from harness.compare import Change, Comparison, TestChange
 from harness.results import Outcome
 
-__all__ = ["BaseRun", "KnownFlake", "attempts_needed", "flake_of", "flake_words", "remarkable", "wanting"]
+__all__ = [
+    "BaseRun",
+    "KnownFlake",
+    "attempts_needed",
+    "flake_of",
+    "flake_remarks",
+    "flake_words",
+    "remarkable",
+    "wanting",
+]
 
 _BY_CHANCE = 0.001
 """How often a test that only flakes may fail in all its attempts."""
@@ -113,3 +122,8 @@ def remarkable(comparison: Comparison, known: Mapping[str, KnownFlake]) -> tuple
 def flake_words(known: KnownFlake) -> str:
     """`flaky in 3 of 120 base runs before`."""
     return f"flaky in {known.flaky} of {known.runs} base runs before"
+
+
+def flake_remarks(known: Iterable[KnownFlake]) -> dict[str, str]:
+    """By test, what stands behind its name in a report: ` (flaky in 3 of 120 base runs before)`."""
+    return {each.test: f" ({flake_words(each)})" for each in known}

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from harness.compare import BootChange, Change, LogChange, TestChange
 from harness.errors import ExitCode
-from harness.flakiness import flake_words
+from harness.flakiness import flake_remarks
 from harness.perf.model import Figure, FigureChange
 from harness.report.facts import outcome_words
 from harness.report.logs import said
@@ -90,7 +90,7 @@ def _whole(result: RunResult, standing: Standing) -> Case:
 
 def _tests(result: RunResult) -> Iterator[Case]:
     attempts = shown_attempts(result.patched)
-    flakes = {known.test: f" ({flake_words(known)})" for known in result.known_flaky}
+    flakes = flake_remarks(result.known_flaky)
     for test in result.comparison.tests if result.comparison else ():
         attempt = attempts.get(test.test)
         file, colons, name = test.test.partition("::")

@@ -82,15 +82,19 @@ def _host(environment: Environment) -> Iterator[Row]:
 
 def host_words(environment: Environment) -> str:
     """`2 processors, load 0.5 to 2.1, seed 4711, icount with seeds 1, 2`: the same in a clause, for brief reports."""
-    told = [_processors(environment.processors)] if environment.processors else []
-    told += [f"load {_loads(environment)}"] if _loads(environment) else []
-    told += [f"seed {environment.seed}"] if environment.seed else []
-    seeds = ", ".join(map(str, environment.perf_seeds))
-    told += [f"{environment.instrument}{f' with seeds {seeds}' if seeds else ''}"] if environment.instrument else []
-    return ", ".join(told)
+    load = _load_in_brief(environment)
+    seeds = f" with seeds {', '.join(map(str, environment.perf_seeds))}" if environment.perf_seeds else ""
+    told = (
+        _processors(environment.processors) if environment.processors else "",
+        f"load {load}" if load else "",
+        f"seed {environment.seed}" if environment.seed else "",
+        f"{environment.instrument}{seeds}" if environment.instrument else "",
+    )
+    return ", ".join(filter(None, told))
 
 
-def _loads(environment: Environment) -> str:
+def _load_in_brief(environment: Environment) -> str:
+    """`0.5 to 2.1`; of a run that has but one, which it is."""
     before, after = environment.load_before, environment.load_after
     if before is not None and after is not None:
         return f"{before:.1f} to {after:.1f}"

@@ -14,7 +14,7 @@ from itertools import accumulate, takewhile
 
 from harness.compare import Change, TestChange
 from harness.errors import ExitCode
-from harness.flakiness import flake_words
+from harness.flakiness import flake_remarks
 from harness.perf.model import Attribution, Figure, FigureChange, Performance
 from harness.report import facts, safe
 from harness.report.benches import short_name
@@ -117,7 +117,7 @@ def _changes(result: RunResult) -> str:
     if comparison is None or not differing:
         return ""
     rows = []
-    flakes = {known.test: f" ({flake_words(known)})" for known in result.known_flaky}
+    flakes = flake_remarks(result.known_flaky)
     for change in Change:
         tests = [test for test in differing if test.change is change]
         rows += [_row(test, flakes.get(test.test, "")) for test in tests[:_ROWS]]
