@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from harness.cli_console import new_console
+from harness.cli_forms import Forms, write_forms
 from harness.cli_guest import board_options, image_of
 from harness.cli_progress import observing
-from harness.errors import ExitCode, MachineLost, UsageError
+from harness.errors import ExitCode, KtrialError, MachineLost, UsageError
 from harness.machine.board import Board
 from harness.perf.measure import has_benches, measure
-from harness.perf.model import FigureChange, Instrument
+from harness.perf.model import FigureChange, Instrument, Performance
 from harness.perf.on_board import Turned, measure_on_board
+from harness.perf.result import figures_result
 from harness.plan import Invocation
 from harness.report.figures import performance_table
 from harness.settings import perf_policy
-from harness.store import new_run
+from harness.store import RunFolder, new_run
 from harness.suites import find_suites, load_suite
+from harness.surroundings import look_around
 
 __all__ = ["perf"]
 
@@ -48,6 +51,7 @@ def perf(
     ssh_config: Annotated[Path | None, typer.Option(help="With --on: ssh's configuration, as ssh -F.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for logs and readings.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Print the figures that did not change as well.")] = False,
+    json: Annotated[str | None, typer.Option(help="Write the figures as JSON to this file, or - .")] = None,
 ) -> None:
     """Count what two kernels cost, on both and once more on BASE for the noise, and print the differences.
 
@@ -73,15 +77,34 @@ def perf(
     )
     if board and asked.instrument is Instrument.ICOUNT:
         raise UsageError("a board's instructions are not counted", hint="--instrument cycles, or wall")
-    run = new_run(out, "perf")
-    with run.active(), observing(new_console(stderr=True)) as observer:
-        if board:
-            performance = measure_on_board(asked, Turned(board, wiring, switch), suites, run, observer)
-        else:
-            performance = measure(asked, suites, images, run, observer)
+    forms, before, run = Forms(json=json), look_around(), new_run(out, "perf")
+    found: Performance | KtrialError
+    try:
+        with run.active(), observing(new_console(stderr=True)) as observer:
+            if board:
+                found = measure_on_board(asked, Turned(board, wiring, switch), suites, run, observer)
+            else:
+                found = measure(asked, suites, images, run, observer)
+    except KtrialError as error:
+        found = error
+    names = {"board": on} if board else {role: str(image) for role, image in images.items()}
+    if forms:
+        write_forms(run, figures_result(run, asked, found, names, before, board=board is not None), forms)
+    if isinstance(found, KtrialError):
+        raise found
+    if not forms.to_stdout:
+        _show(found, run, every=every)
+    _end(found, run)
+
+
+def _show(performance: Performance, run: RunFolder, *, every: bool) -> None:
     console = new_console()
     console.print(performance_table(performance, every=every))
     console.print(f"logs: {run.path / 'perf'}", soft_wrap=True)
+
+
+def _end(performance: Performance, run: RunFolder) -> NoReturn:
+    """Leave with what the figures come to. Raises MachineLost where none could be compared."""
     if not performance.of(FigureChange.WORSE, FigureChange.BETTER, FigureChange.SAME):
         why = performance.figures[0].why if performance.figures else "no bench was run"
         raise MachineLost("no figure could be compared", detail=why, log=run.path / "perf")

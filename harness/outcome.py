@@ -13,7 +13,6 @@ from pathlib import Path
 from harness import repro
 from harness.bpf_objects import BPF_DIR_VARIABLE, clang_version
 from harness.build.model import Kernel
-from harness.command import Command, run
 from harness.compare import Comparison
 from harness.errors import KtrialError
 from harness.flakiness import remarkable
@@ -39,7 +38,7 @@ from harness.run_result import (
 )
 from harness.series.diffscan import diff_digest
 from harness.suites import Suite, suite_digest
-from harness.surroundings import load, look_around
+from harness.surroundings import load, look_around, qemu_version
 from harness.trial import Trial
 from harness.verdict import Verdict, decide, failed_verdict, failure_of, identical_verdict
 
@@ -182,7 +181,7 @@ def _environment(trial: Trial) -> Environment:
         pahole=toolchain.pahole if toolchain else "",
         ccache=toolchain.ccache if toolchain else False,
         llvm=toolchain.llvm if toolchain else False,
-        qemu=_qemu() if choice else "",
+        qemu=qemu_version() if choice else "",
         virtme_ng=f"virtme-ng {metadata.version('virtme-ng')}" if choice else "",
         accelerator=choice.accelerator if choice else "",
         accelerator_why=choice.why if choice else "",
@@ -203,10 +202,6 @@ def _environment(trial: Trial) -> Environment:
         boot_deadline=asked.boot_deadline,
         test_deadline=asked.test_deadline,
     )
-
-
-def _qemu() -> str:
-    return run(Command(("qemu-system-x86_64", "--version"), deadline=10)).text.partition("\n")[0]
 
 
 def _paths(trial: Trial, reproducible: bool) -> Paths:

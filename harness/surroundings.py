@@ -11,7 +11,7 @@ from harness import __version__
 from harness.command import Command, run
 from harness.errors import KtrialError
 
-__all__ = ["Surroundings", "load", "look_around", "processor", "version_with_commit"]
+__all__ = ["Surroundings", "load", "look_around", "processor", "qemu_version", "version_with_commit"]
 
 _MIB = 1024 * 1024
 _OURS = ("harness", "suites", "vm", "configs")
@@ -48,6 +48,14 @@ def load() -> float | None:
         return round(os.getloadavg()[0], 2)
     except OSError:
         return None
+
+
+def qemu_version() -> str:
+    """The first line of what QEMU says of itself; "" where there is none."""
+    try:
+        return run(Command(("qemu-system-x86_64", "--version"), deadline=10)).text.partition("\n")[0]
+    except KtrialError:
+        return ""
 
 
 def version_with_commit(root: Path | None = None) -> str:

@@ -13,11 +13,20 @@ from enum import StrEnum
 from harness.compare import BootChange, BrokenBy, Change, Comparison, LogChange, TestChange
 from harness.errors import ExitCode, KtrialError
 from harness.kselftest.proof import Proof, proof_words
-from harness.perf.model import Performance
+from harness.perf.model import FigureChange, Performance
 from harness.perf.words import told_of, worse_words
 from harness.results import Outcome
 
-__all__ = ["Failure", "Verdict", "VerdictKind", "decide", "failed_verdict", "failure_of", "identical_verdict"]
+__all__ = [
+    "Failure",
+    "Verdict",
+    "VerdictKind",
+    "decide",
+    "failed_verdict",
+    "failure_of",
+    "figures_verdict",
+    "identical_verdict",
+]
 
 _LONGEST_LINE = 300
 _PATCHED = "the patched kernel"  # as in harness/build/failure.py
@@ -135,6 +144,21 @@ def identical_verdict(uncompiled: Sequence[str] = ()) -> Verdict:
         return _verdict(ExitCode.MACHINE_LOST, VerdictKind.NOTHING_TESTED, line)
     line = "identical: with this configuration the series changes no code; no test was run"
     return Verdict(ExitCode.NO_REGRESSION, VerdictKind.IDENTICAL, line)
+
+
+def figures_verdict(performance: Performance) -> Verdict:
+    """The verdict where nothing but figures was asked for (`ktrial perf`)."""
+    worse, others = worse_words(performance), told_of(performance)
+    if worse:
+        return _verdict(ExitCode.REGRESSION, VerdictKind.REGRESSION, "; ".join((f"REGRESSION: {worse}", *others)))
+    if all(figure.change is FigureChange.UNKNOWN for figure in performance.figures):
+        why = performance.figures[0].why if performance.figures else "no bench was run"
+        line = f"NOTHING TESTED: no figure could be compared: {why}"
+        return _verdict(ExitCode.MACHINE_LOST, VerdictKind.NOTHING_TESTED, line)
+    count = _count(len(performance.figures), "figure")
+    return _verdict(
+        ExitCode.NO_REGRESSION, VerdictKind.NO_REGRESSION, "; ".join((f"no regression: {count}, none worse", *others))
+    )
 
 
 def failed_verdict(error: KtrialError) -> Verdict:
