@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from harness.bpf_objects import BPF_DIR_VARIABLE
 from harness.compare import compare, suspects
@@ -28,6 +29,8 @@ __all__ = ["Bench", "guests_at_once", "run_passes", "with_unrun"]
 
 # A guest that our machine lost is no evidence about anything; a machine that keeps losing them is to be told so.
 _MOST_LOSSES = 3
+_PYTESTS_FAULT = "INTERNALERROR>"  # as pytest begins each line of a traceback of its own
+_LONGEST_SAID = 500
 _UNRUN = "the session ended before this test was run"
 # A kernel with every checker in it booted three to six times slower; its tests get their time in vm/ktrial_pytest.py.
 _CHECKED = "debug"
@@ -213,10 +216,22 @@ def with_unrun(results: SideResults, session: Session) -> SideResults:
     events = read_journal(session.journal)
     collected = dict.fromkeys(test for event in events if event["event"] == "collected" for test in event["tests"])
     missing = [test for test in collected if test not in told]
-    nonsense = next((event["why"] for event in events if event["event"] == NONSENSE), "")
-    why = f"no report of it came; of one that did, {nonsense}" if nonsense else _UNRUN
+    why = _why_unrun(session, events) if missing else ""
     lost = tuple(TestResult(test, Outcome.LOST, reason=why, attempt=session.attempt) for test in missing)
     return replace(results, results=results.results + lost)
+
+
+def _why_unrun(session: Session, events: Sequence[dict[str, Any]]) -> str:
+    """What a session says that did not run all its tests: of a report that could not be read, of pytest's own end."""
+    nonsense = next((event["why"] for event in events if event["event"] == NONSENSE), "")
+    if nonsense:
+        return f"no report of it came; of one that did, {nonsense}"
+    try:
+        lines = session.log.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    said = next((line for line in reversed(lines) if line.startswith(_PYTESTS_FAULT)), "")
+    return f"{_UNRUN}: {said.removeprefix(_PYTESTS_FAULT).strip()[:_LONGEST_SAID]}" if said else _UNRUN
 
 
 def _lost(sides: Mapping[str, SideResults]) -> tuple[str, ...]:

@@ -204,6 +204,15 @@ def test_a_test_whose_report_names_none_is_lost_and_the_reason_says_why(tmp_path
     )
 
 
+def test_where_pytest_itself_gave_up_the_reason_has_its_last_words(tmp_path):
+    (tmp_path / "journal.jsonl").write_bytes(lines([GOOD[0]]))
+    (tmp_path / "pytest.log").write_text("INTERNALERROR> Traceback\nINTERNALERROR> KeyError: 7\n\nno tests ran\n")
+    lost = side_of(tmp_path).results
+    assert {each.reason for each in lost} == {"the session ended before this test was run: KeyError: 7"}
+    (tmp_path / "pytest.log").write_text("3 passed\n")
+    assert {each.reason for each in side_of(tmp_path).results} == {"the session ended before this test was run"}
+
+
 def test_a_figure_that_is_no_number_is_none(tmp_path):
     for values in ([math.nan], [], ["1"], [10**400], "12", None):
         event = read_event(json.dumps({**GOOD[3], "figure": {**FIGURE, "values": values}}).encode())

@@ -73,6 +73,11 @@ class Session:
         return self.folder / "journal.jsonl"
 
     @property
+    def log(self) -> Path:
+        """What pytest printed."""
+        return self.folder / "pytest.log"
+
+    @property
     def boots(self) -> Path:
         return self.folder / "boots"
 
@@ -160,7 +165,7 @@ def _begin(session: Session, stack: contextlib.ExitStack) -> _Running:
     told, seen = read_on(session.journal, 0)
     done = tuple(sorted(finished_tests(told)))
     command = _command(replace(session, skip=session.skip + done))
-    log = stack.enter_context((session.folder / "pytest.log").open("ab"))
+    log = stack.enter_context(session.log.open("ab"))
     process = stack.enter_context(started(command, stdout=log.fileno()))
     return _Running(session, process, time.monotonic(), seen)
 
