@@ -14,6 +14,7 @@ from harness.build.model import Toolchain
 from harness.cache import prune
 from harness.command import Command, Completed
 from harness.errors import UsageError
+from harness.kselftest import build_bpf
 from harness.kselftest.build import Wanted, build_selftests, choose_selftests
 from harness.kselftest.guests import PLAN_VARIABLE, guest_part
 from harness.kselftest.make import broken_targets
@@ -238,4 +239,23 @@ def test_what_could_not_be_made_is_read_with_its_first_error():
         "verifier_arena.bpf.o": "progs/verifier_arena.c:17:2: error: unknown type 'arena'",
         "tail.skel.h": "Error: failed to link 'tail.linked1.o': unknown error (-3)",
         "gone.bpf.o": "there is no gone.bpf.o, nor a rule to make it",
+    }
+
+
+def test_links_of_a_tree_are_kept_as_links(tmp_path):
+    """What they lead to is the host's, and no source of the series."""
+    outside = tmp_path / "outside.c"
+    outside.write_text("secret\n")
+    tests = tmp_path / "bpf" / "prog_tests"
+    tests.mkdir(parents=True)
+    (tmp_path / "bpf" / "progs").mkdir()
+    (tests / "out.c").symlink_to(outside)
+    (tests / "nowhere.c").symlink_to(tmp_path / "gone.c")
+    with build_bpf._kept(tmp_path / "bpf") as restore:
+        for file in tests.iterdir():
+            file.unlink()
+        restore()
+    assert {file.name: file.readlink() for file in tests.iterdir()} == {
+        "out.c": outside,
+        "nowhere.c": tmp_path / "gone.c",
     }

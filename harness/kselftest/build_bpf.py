@@ -8,6 +8,7 @@ they win over the Makefile's own. A test whose programs this clang cannot compil
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -59,12 +60,12 @@ def _kept(folder: Path) -> Iterator[Callable[[], None]]:
         for name in ("prog_tests", "progs"):
             (Path(scratch) / name).mkdir()
             for file in sorted((folder / name).glob("*.c")):
-                copies.append((shutil.copy2(file, Path(scratch) / name / file.name), file))
+                copies.append((shutil.copy2(file, Path(scratch) / name / file.name, follow_symlinks=False), file))
 
         def restore() -> None:
             for copy, file in copies:
-                if not file.exists():
-                    shutil.copy2(copy, file)
+                if not os.path.lexists(file):
+                    shutil.copy2(copy, file, follow_symlinks=False)
 
         yield restore
 
