@@ -38,7 +38,7 @@ Left = tuple[str, str, str]  # test, kind, name
 
 _DEADLINE_POLL = 0.02
 _REFERENCES = 12.0  # seconds: more than netdev_unregister_timeout_secs, after which the kernel's log tells of them
-_STALLED = re.compile(r"^\[ *(\d+\.\d+)\] .*unregister_netdevice: waiting for \S+ to become free", re.MULTILINE)
+_STALLED = re.compile(r"^\[ *(\d+\.\d+)\] .*unregister_netdevice: waiting for \S+ to become free")
 _COARSE = 6  # CLOCK_MONOTONIC_COARSE (include/uapi/linux/time.h), whose resolution is a jiffy
 _NETNS = "/run/netns"
 _LAST_IN, _LAST_OUT = "ktrial-in", "ktrial-out"

@@ -130,7 +130,6 @@ _SO_BUSY_POLL, _SO_PREFER_BUSY_POLL, _SO_BUSY_POLL_BUDGET = 46, 69, 70
 @contextlib.contextmanager
 def deferred(link: Link) -> Iterator[None]:
     """After a busy poll the device's own softirqs stay away for a minute (Documentation/networking/napi.rst)."""
-    folder = Path(f"/sys/class/net/{link.name}")
     with sysfs() as root:
         folder = root / "class" / "net" / link.name
         (folder / "napi_defer_hard_irqs").write_text("100")
