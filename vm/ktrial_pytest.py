@@ -34,6 +34,7 @@ from health import Health, Left
 from late_items import LateItems
 
 MARK = "ktrial:"
+_LAST_WORDS = ("after", "boot", "left", "kmemleak")  # of GuestHalf.pytest_sessionfinish
 LAST = "ktrial-seconds"  # a property of a test's last report: the duration of all its phases
 _CHECKED_SCALE = 4.0  # a kernel with lockdep, and KASAN most likely, runs the same tests that much slower
 _LONGEST_NAME = 700  # bytes; a kernel log record holds 1,024 with its prefix (PRINTKRB_RECORD_MAX)
@@ -215,8 +216,7 @@ class HostHalf:
         self._starting = ""
 
     def write(self, event: str, **values: Any) -> None:
-        line = json.dumps({"event": event, "time": time.time(), **values}, ensure_ascii=True) + "\n"
-        os.write(self._fd, line.encode())
+        os.write(self._fd, _line({**values, "event": event, "time": time.time()}))
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         self.write("collected", worker=node.gateway.id, tests=list(ids))
@@ -242,18 +242,19 @@ class HostHalf:
         worker = getattr(getattr(report, "node", None), "gateway", None)
         name = worker.id if worker else ""
         if str(report.when) == "???":  # xdist's report for a test whose worker went away
-            self._phases.pop((name, report.nodeid), None)
+            self._phases.pop((name, _text(report.nodeid)), None)
             self.write("gone", test=report.nodeid, worker=name)
             return
-        phases = self._phases.setdefault((name, report.nodeid), [])
+        place = (name, _text(report.nodeid))
+        phases = self._phases.setdefault(place, [])
         phases.append(report)
-        if LAST in dict(report.user_properties):
-            del self._phases[(name, report.nodeid)]
+        if LAST in _properties(report):
+            del self._phases[place]
             self.write("finished", test=report.nodeid, worker=name, **_finished(phases))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.write("not-collected", what=report.nodeid, details=str(report.longrepr))
+            self.write("not-collected", what=report.nodeid, details=_text(report.longrepr))
 
     def pytest_handlecrashitem(self, report: pytest.TestReport, sched: Any) -> None:
         """A guest that went down under a test counts for `-x` as a failure does, which xdist leaves out."""
@@ -261,8 +262,10 @@ class HostHalf:
 
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
         output = getattr(node, "workeroutput", None) or {}
-        told = {name.removeprefix("ktrial-"): value for name, value in output.items() if name.startswith("ktrial-")}
-        self.write("node-down", worker=node.gateway.id, error=str(error or ""), **told)
+        if not isinstance(output, dict):
+            output = dict.fromkeys(f"ktrial-{name}" for name in _LAST_WORDS)
+        told = {name: output[f"ktrial-{name}"] for name in _LAST_WORDS if f"ktrial-{name}" in output}
+        self.write("node-down", worker=node.gateway.id, error=_text(error or ""), **told)
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         self.write("over", status=int(exitstatus))
@@ -271,15 +274,52 @@ class HostHalf:
         os.close(self._fd)
 
 
+def _line(values: dict[str, Any]) -> bytes:
+    """An event as a line of the journal. What a guest sends and JSON has not is written as Python shows it."""
+    try:
+        return _json(values)
+    except (ValueError, RecursionError):  # nested without end, or a number without end: harness.machine.events tells
+        return _json({name: value if _has_json(value) else None for name, value in values.items()})
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, default=repr, skipkeys=True) + "\n").encode()
+
+
+def _has_json(value: Any) -> bool:
+    try:
+        return bool(_json(value))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _text(value: object) -> str:
+    """A text as it is, and anything else as Python shows it; what even that cannot be done with says so."""
+    try:
+        return str(value)
+    except (ValueError, RecursionError):
+        return f"[ktrial: a {type(value).__name__} that cannot be shown]"
+
+
+def _properties(report: pytest.TestReport) -> dict[str, Any]:
+    """What a report carries besides, without what are no pairs of a name and a value."""
+    given: Any = report.user_properties
+    pairs = given if isinstance(given, list) else []
+    return {
+        pair[0]: pair[1]
+        for pair in pairs
+        if isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str)
+    }
+
+
 def _finished(phases: list[pytest.TestReport]) -> dict[str, Any]:
     """Merge a test's setup, call and teardown reports: the first that is not plainly passed decides."""
     telling = next((report for report in phases if not _plain(report)), phases[-1])
-    properties = dict(phases[-1].user_properties)
-    sections = "\n".join(f"--- {name} ---\n{text}" for name, text in phases[-1].sections if text.strip())
+    properties = _properties(phases[-1])
     return {
         "outcome": _outcome(telling),
         "reason": _reason(telling),
-        "details": "\n".join(part for part in (telling.longreprtext, sections) if part),
+        "details": "\n".join(part for part in (_failure(telling), _sections(phases[-1])) if part),
         "seconds": properties.get(LAST, 0.0),
         "subtests": properties.get("ktrial-subtests", []),
         "figure": properties.get("ktrial-figure", {}),
@@ -289,6 +329,23 @@ def _finished(phases: list[pytest.TestReport]) -> dict[str, Any]:
     }
 
 
+def _sections(report: pytest.TestReport) -> str:
+    """What the test printed, or what came in its place."""
+    given: Any = report.sections
+    if not isinstance(given, list) or not all(isinstance(each, list | tuple) and len(each) == 2 for each in given):
+        return _text(given or "")
+    texts = ((_text(name), _text(text)) for name, text in given)
+    return "\n".join(f"--- {name} ---\n{text}" for name, text in texts if text.strip())
+
+
+def _failure(report: pytest.TestReport) -> str:
+    """pytest's own words for a failure, or what can be shown of what came in their place."""
+    try:
+        return report.longreprtext
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        return _text(report.longrepr)
+
+
 def _plain(report: pytest.TestReport) -> bool:
     return report.passed and not hasattr(report, "wasxfail")
 
@@ -296,17 +353,17 @@ def _plain(report: pytest.TestReport) -> bool:
 def _outcome(report: pytest.TestReport) -> str:
     if hasattr(report, "wasxfail"):
         return "xfailed" if report.skipped else "passed"
-    return {"passed": "passed", "failed": "failed", "skipped": "skipped"}[report.outcome]
+    return _text(report.outcome)  # harness.machine.events knows which there are
 
 
 def _reason(report: pytest.TestReport) -> str:
     """One line: a skip's reason, or where and how an assertion failed."""
     if hasattr(report, "wasxfail"):
-        return str(report.wasxfail)
-    if report.skipped and isinstance(report.longrepr, tuple):
-        return str(report.longrepr[2]).removeprefix("Skipped: ")
+        return _text(report.wasxfail)
+    if report.skipped and isinstance(report.longrepr, tuple) and len(report.longrepr) == 3:
+        return _text(report.longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)
     if report.failed and crash is not None:
         where = "" if report.when == "call" else f"in {report.when}: "
-        return where + str(crash.message).removeprefix("Failed: ").strip().split("\n")[0]
-    return report.longreprtext.strip().split("\n")[-1] if report.failed else ""
+        return where + _text(getattr(crash, "message", crash)).removeprefix("Failed: ").strip().split("\n")[0]
+    return _failure(report).strip().split("\n")[-1] if report.failed else ""
