@@ -53,7 +53,8 @@ def kunit_fragment(tests: Iterable[KunitTest]) -> Fragment:
     symbols = {test.symbol: test for test in tests if test.symbol not in ("", "KUNIT")}
     settings = [
         Setting("KUNIT", "y", 1, True, "the framework of the unit tests"),
-        Setting("LOG_BUF_SHIFT", "21", 2, True, "the kernel's log is to hold all that unit tests print at boot"),
+        Setting("KUNIT_DEFAULT_ENABLED", "y", 2, True, "without it every unit test stays where it is: kunit: disabled"),
+        Setting("LOG_BUF_SHIFT", "21", 3, True, "the kernel's log is to hold all that unit tests print at boot"),
     ]
     for number, (symbol, test) in enumerate(symbols.items(), len(settings) + 1):
         settings.append(Setting(symbol, "y", number, True, f"builds {test.source}: {test.why}"))

@@ -87,7 +87,7 @@ def test_the_symbol_is_found_wherever_a_test_is_compiled(tmp_path, source, symbo
 def test_tests_that_nothing_builds_are_named(tmp_path):
     tests = find_kunit_tests(tmp_path, commit_tree(tmp_path, IN_DRIVERS), ["drivers/a/a.c"])
     assert not_built(tests) == "unit tests that cannot be built in here: drivers/a/dma_test.c"
-    assert {setting.symbol for setting in kunit_fragment(tests).settings[2:]} == {
+    assert {setting.symbol for setting in kunit_fragment(tests).settings[3:]} == {
         "A_KUNIT_TEST", "B_TEST", "A", "C_KUNIT_TEST"
     }  # fmt: skip
     many = [KunitTest(f"{at}.c", "", "") for at in range(6)]
@@ -128,10 +128,11 @@ def test_the_fragment_builds_them_in_and_says_why(tmp_path):
     fragment = kunit_fragment(find_kunit_tests(tmp_path, commit_tree(tmp_path, FILES), ["net/core/filter.c"]))
     assert [(each.symbol, each.value, each.optional) for each in fragment.settings] == [
         ("KUNIT", "y", True),
+        ("KUNIT_DEFAULT_ENABLED", "y", True),
         ("LOG_BUF_SHIFT", "21", True),
         ("NET_TEST", "y", True),
     ]
-    assert "net/core/net_test.c: touches net/core/filter.c" in fragment.settings[2].reason
+    assert "net/core/net_test.c: touches net/core/filter.c" in fragment.settings[3].reason
 
 
 @pytest.fixture
@@ -170,3 +171,10 @@ def test_a_log_that_no_longer_holds_the_boot_fails(suite, monkeypatch, records):
     log_of(suite, monkeypatch, *records)
     with pytest.raises(pytest.fail.Exception, match="no longer holds the boot"):
         suite._kernel_log()
+
+
+def test_unit_tests_that_are_told_not_to_run_are_said_to_be(suite, monkeypatch, request):
+    log_of(suite, monkeypatch, "6,0,0,-;Linux version 6.12\n", "6,1,90,-;kunit: disabled\n")
+    monkeypatch.setenv("KTRIAL_KSELFTEST_READER", str(suites_dir().parent))
+    with pytest.raises(pytest.skip.Exception, match="KUNIT_DEFAULT_ENABLED"):
+        suite.test("boot", request)

@@ -15,6 +15,7 @@ from dataclasses import asdict
 import pytest
 
 _LOG = "/dev/kmsg"
+_DISABLED = "kunit: disabled"  # lib/kunit/executor.c:kunit_run_all_tests
 _OVERWRITTEN = "the kernel's log no longer holds the boot: results may be lost (CONFIG_LOG_BUF_SHIFT, log_buf_len=)"
 
 
@@ -31,6 +32,8 @@ def test(when: str, request: pytest.FixtureRequest) -> None:
         sys.path.pop(0)
     log = _kernel_log()
     begin = log.find("KTAP version")
+    if begin < 0 and _DISABLED in log:
+        pytest.skip("KUnit is built in and told not to run (CONFIG_KUNIT_DEFAULT_ENABLED, kunit.enable=)")
     if begin < 0:
         pytest.skip("the kernel ran no unit tests: none of those that were asked for is built into it")
     report = ktap.parse_ktap(log[begin:])
