@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.allow_list import entries_of
 from harness.bpf_objects import compile_objects
 from harness.errors import MachineLost, UsageError
 from harness.machine.board import Board, BoardSpec, Facts, board_of, probe
@@ -90,6 +91,7 @@ def board_session(
         folder=run.path,
         only=asked.tests or None,
         keyword=asked.keyword,
+        allowed=entries_of(asked.allow_splats),
     )
 
 

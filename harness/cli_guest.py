@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from harness.allow_list import keep_lists, read_lists
 from harness.board_run import Wiring, run_on_board, wiring_of
 from harness.bpf_objects import compile_objects
 from harness.build.model import Kernel
@@ -33,6 +34,7 @@ from harness.record import load_if
 from harness.report import safe
 from harness.report.json import read_result
 from harness.results import Outcome, SideResults
+from harness.settings import splat_lists
 from harness.store import RunFolder, find_run, new_run
 from harness.suites import Suite, find_suites, load_suite
 
@@ -66,6 +68,9 @@ def test(
     loop: Annotated[str, typer.Option(help="With --on: the board's interface that --iface is cabled to.")] = "",
     peer: Annotated[str, typer.Option(help="With --on: the machine that --iface is cabled to: ssh:root@peer.")] = "",
     ssh_config: Annotated[Path | None, typer.Option(help="With --on: ssh's configuration, as ssh -F.")] = None,
+    allow_splats: Annotated[
+        list[Path] | None, typer.Option(help="A list of splats that fail no test, with reasons; may be repeated.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for logs and results.")] = None,
 ) -> None:
     """Run suites on a kernel that is already built, or that runs on a board, and say what passes.
@@ -76,6 +81,7 @@ def test(
     """
     board, wiring = board_options(on, iface, loop, peer, ssh_config)
     image = _chosen(kernel, board)
+    lists = read_lists((*splat_lists(), *(allow_splats or ())))
     suites = tuple(load_suite(name) for name in suite) if suite else find_suites()
     run = new_run(out, f"test-{image.parent.name if image else on}")
     asked = Invocation(
@@ -91,7 +97,9 @@ def test(
         reruns=0,
         fuzz_minutes=fuzz,
         fuzz_seed=fuzz_seed or new_seed(),
+        allow_splats=lists,
     )
+    keep_lists(run.path, lists)
     with run.active(), observing(new_console(stderr=True)) as observer:
         if board is not None:
             results = run_on_board(asked, board, wiring, suites, run, observer)

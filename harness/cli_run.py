@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from harness.allow_list import keep_lists, read_lists
 from harness.cli_console import new_console
 from harness.cli_forms import Forms, Html, HtmlFolder, Junit, Ktap, Markdown, write_forms
 from harness.cli_progress import observing, tell_what_is_known
@@ -21,7 +22,7 @@ from harness.record import atomic_write
 from harness.report.decode import places_of
 from harness.report.terminal import Verbosity, render
 from harness.run_result import RunResult
-from harness.settings import perf_policy
+from harness.settings import perf_policy, splat_lists
 from harness.store import RunFolder, find_run, new_run
 from harness.trial import Trial
 
@@ -68,6 +69,9 @@ def run(
         bool,
         typer.Option("--bisect", help="Find the patch that broke a test, or changed a figure, by halving the series."),
     ] = False,
+    allow_splats: Annotated[
+        list[Path] | None, typer.Option(help="A list of splats that fail no test, with reasons; may be repeated.")
+    ] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with a run: its id, folder, or `last`.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for this run.")] = None,
     html: Html = None,
@@ -127,12 +131,14 @@ def run(
             instrument=instrument,
             rounds=rounds,
             policy=perf_policy(),
+            allow_splats=read_lists((*splat_lists(), *(allow_splats or ()))),
         )
         if (per_patch or bisect) and instrument is not Instrument.ICOUNT:
             raise UsageError(f"--per-patch and --bisect need exact figures, and {instrument} varies")
         if invocation.perf and no_base:
             raise UsageError("--perf compares with the base kernel, and --no-base builds none")
         folder = new_run(out, Path(series).stem if series != "-" else "stdin")
+        keep_lists(folder.path, invocation.allow_splats)
         folder.save_invocation(invocation)
     forms = replace(forms, json=json or invocation.json)
     result = _run(folder, invocation, quiet)

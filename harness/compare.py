@@ -164,7 +164,7 @@ def compare(base: SideResults | None, patched: SideResults) -> Comparison:
     """Relate every test of either side to the other side. base: None where only patched was run."""
     patched_tests = _attempts(patched)
     base_tests = _attempts(base) if base else {}
-    known = _splats(base) if base else ()
+    known = _logged(base) if base else ()
     judge = _Judge(known, _fatal(base), _left(base)) if base else _Judge()
     order = [*patched_tests, *(test for test in base_tests if test not in patched_tests)]
     tests = tuple(
@@ -177,7 +177,7 @@ def compare(base: SideResults | None, patched: SideResults) -> Comparison:
         compared=base is not None,
         tests=tests,
         kernel_log=_kernel_log(patched, tests, known),
-        gone=_without(known, _splats(patched)),
+        gone=_without(_splats(base), _logged(patched)) if base else (),
         boot=_boot(base, patched),
     )
 
@@ -329,6 +329,13 @@ def _splats(side: SideResults) -> tuple[Splat, ...]:
     in_tests = (splat for result in side.results for splat in result.splats)
     in_boots = (splat for boot in side.boots for splat in boot.splats)
     return tuple({splat.key: splat for splat in (*in_tests, *in_boots)}.values())
+
+
+def _logged(side: SideResults) -> tuple[Splat, ...]:
+    """With those that an allow-list lets pass: a kernel that has them has them in a guest that went down, too."""
+    in_tests = (each.splat for result in side.results for each in result.excused)
+    in_boots = (each.splat for boot in side.boots for each in boot.excused)
+    return tuple({splat.key: splat for splat in (*_splats(side), *in_tests, *in_boots)}.values())
 
 
 def _left(side: SideResults) -> frozenset[Left]:

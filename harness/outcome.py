@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from harness import repro
+from harness.allow_list import kept_lists
 from harness.bpf_objects import BPF_DIR_VARIABLE, clang_version
 from harness.build.model import Kernel
 from harness.compare import Comparison
@@ -75,6 +76,7 @@ def conclude(trial: Trial, error: KtrialError | None) -> RunResult:
         performance=trial.performance,
         broken_by=trial.broken_by,
         asked=chosen_options(trial.invocation),
+        allow_splats=trial.invocation.allow_splats,
         known_flaky=remarkable(trial.comparison, trial.known_flaky) if trial.comparison else (),
         reproduce="\n".join(
             filter(None, (repro.commands(reproduction) if reproduction else "", _measure_again(trial)))
@@ -244,6 +246,7 @@ def _reproduction(trial: Trial) -> repro.Reproduction | None:
         memory_mib=asked.memory_mib,
         fuzz_minutes=asked.fuzz_minutes,
         fuzz_seed=asked.fuzz_seed,
+        allow_splats=kept_lists(trial.run.path, asked.allow_splats),
     )
 
 

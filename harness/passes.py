@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness.allow_list import Allowed, entries_of
 from harness.bpf_objects import BPF_DIR_VARIABLE
 from harness.compare import compare, suspects
 from harness.flakiness import KnownFlake, wanting
@@ -45,6 +46,7 @@ class Bench:
 
     keyword, mark: expressions that names and marks must match. of_side: what one side's guests have beside that.
     label: names the passes in the run's journal. flaky: tests that failed now and then on base kernels before.
+    allowed: complaints of the kernel that fail no test, on no side.
     """
 
     guest: GuestSpec
@@ -58,6 +60,7 @@ class Bench:
     label: str = "tests"
     mark: str = ""
     flaky: Mapping[str, KnownFlake] = field(default_factory=dict)
+    allowed: tuple[Allowed, ...] = ()
 
     @staticmethod
     def of(asked: Invocation, accelerator: Accelerator, suites: Sequence[Suite], objects: Path) -> Bench:
@@ -87,7 +90,16 @@ class Bench:
         )
         folders = tuple(suite.directory for suite in suites)
         root = folders[0].parent if folders else suites_dir()
-        return Bench(guest, root, folders, guests_at_once(asked), asked.reruns, asked.keyword, asked.tests or None)
+        return Bench(
+            guest,
+            root,
+            folders,
+            guests_at_once(asked),
+            asked.reruns,
+            asked.keyword,
+            asked.tests or None,
+            allowed=entries_of(asked.allow_splats),
+        )
 
 
 def guests_at_once(asked: Invocation) -> int:
@@ -207,6 +219,7 @@ def _session(
         only=only,
         keyword=bench.keyword,
         attempt=max(attempt, 1),
+        allowed=bench.allowed,
     )
 
 

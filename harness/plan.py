@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
+from harness.allow_list import AllowList
 from harness.build.model import BuildProgress
 from harness.perf.model import Instrument, Policy
 
@@ -44,6 +45,7 @@ class Invocation:
     changed is after every patch of the series. bisect: look for the patch that broke a test, or changed a figure.
     policy: when a figure counts as changed. instrument: what reads figures. rounds: of boots, for one that varies.
     fuzz_minutes: how long suites that can shall go on with cases of their own. fuzz_seed: what these follow from.
+    allow_splats: the lists of the settings, then those of the command line, as they were when the run began.
     """
 
     series: str
@@ -78,6 +80,7 @@ class Invocation:
     instrument: Instrument = Instrument.ICOUNT
     rounds: int = 8
     policy: Policy = Policy()  # noqa: RUF009  # frozen
+    allow_splats: tuple[AllowList, ...] = ()
 
 
 def chosen_options(asked: Invocation) -> tuple[tuple[str, str], ...]:

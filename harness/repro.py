@@ -20,6 +20,7 @@ class Reproduction:
     selftests: plans of built selftests, of base and patched (harness/kselftest/guests.py); None where none were run.
     suites_root: the folder that tests are named from. env, kernel_args, qemu_args, cpus, memory_mib: of the guest.
     fuzz_minutes, fuzz_seed: as `--fuzz` and `--fuzz-seed` take them, 0 minutes for no fuzzing.
+    allow_splats: the run's own copies of its allow-lists.
     """
 
     test: str
@@ -45,6 +46,7 @@ class Reproduction:
     fuzz_minutes: float = 0.0
     fuzz_seed: int = 0
     selftests: tuple[Path, Path] | None = None
+    allow_splats: tuple[Path, ...] = ()
 
 
 def commands(reproduction: Reproduction) -> str:
@@ -124,6 +126,7 @@ def _selection(reproduction: Reproduction) -> list[str]:
         argv += ["--suite", suite]
     if reproduction.fuzz_minutes:
         argv += ["--fuzz", f"{reproduction.fuzz_minutes:g}", "--fuzz-seed", str(reproduction.fuzz_seed)]
+    argv += [word for path in reproduction.allow_splats for word in ("--allow-splats", str(path))]
     return [*argv, "--test", reproduction.test] if reproduction.test else argv
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["LEFT_REASON", "Boot", "Left", "Outcome", "SideResults", "Splat", "TestResult", "left_reason"]
+__all__ = ["LEFT_REASON", "Boot", "Excused", "Left", "Outcome", "SideResults", "Splat", "TestResult", "left_reason"]
 
 LEFT_REASON = "left behind: "
 """How the reason of a test begins that failed only for what it left in the kernel."""
@@ -64,6 +64,15 @@ class Splat:
 
 
 @dataclass(frozen=True)
+class Excused:
+    """A splat that an allow-list's entry lets pass (harness/allow_list.py): told of, and no failure."""
+
+    splat: Splat
+    pattern: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Left:
     """Something that a test made and that was there yet when all fixtures were gone (vm/health.py).
 
@@ -93,6 +102,7 @@ class TestResult:
     log: the kernel log's lines while it ran. seconds: wall time on the host's clock. attempt: 1 for the first.
     boot: the boot it ran in (`Boot.name`). left: what it left behind in the kernel.
     extra: an attempt beyond the ordinary ones, for a test that flaked on base kernels before (harness/flakiness.py).
+    excused: splats that an allow-list lets pass; none of them is among `splats`.
     """
 
     __test__ = False
@@ -108,6 +118,7 @@ class TestResult:
     boot: str = ""
     left: tuple[Left, ...] = ()
     extra: bool = False
+    excused: tuple[Excused, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,6 +134,7 @@ class Boot:
     seconds_to_ready: float
     accelerator: str
     splats: tuple[Splat, ...] = ()
+    excused: tuple[Excused, ...] = ()
 
 
 @dataclass(frozen=True)

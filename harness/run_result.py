@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from harness.allow_list import AllowList
 from harness.build.model import Diagnostic
 from harness.compare import BrokenBy, Comparison
 from harness.coverage import Uncompiled
@@ -195,7 +196,8 @@ class RunResult:
     new_warnings: compiler diagnostics that only the patched build has. reproduce: shell commands for the first
     regression. proofs: what the selftests that the series adds or changes show. performance: what it costs; None where
     that was not measured. asked: the options of `ktrial run` that were not left at their defaults. known_flaky: of the
-    tests that are not the same on both sides, those that failed now and then on base kernels before.
+    tests that are not the same on both sides, those that failed now and then on base kernels before. allow_splats: the
+    lists of complaints of the kernel that fail no test; `excused` of each test and boot has those that did not.
     """
 
     run: str
@@ -223,4 +225,5 @@ class RunResult:
     broken_by: tuple[BrokenBy, ...] = ()
     asked: tuple[tuple[str, str], ...] = ()
     known_flaky: tuple[KnownFlake, ...] = ()
+    allow_splats: tuple[AllowList, ...] = ()
     extra: dict[str, str] = field(default_factory=dict)

@@ -10,6 +10,9 @@ share = 0.02
 [memory]
 file = "~/trials/memory.sqlite"   # instead of the one beside the runs
 
+[splats]
+allow = ["quirks.toml"]   # lists of splats that fail no test (harness/allow_list.py), named from this file's folder
+
 [mail] and [patchwork]: as harness.post.model and docs/mail.md have them.
 """
 
@@ -29,14 +32,14 @@ from harness.perf.model import BenchPolicy, Policy
 from harness.places import runs_dir
 from harness.post.model import MailSettings, PatchworkSettings
 
-__all__ = ["mail_settings", "memory_file", "patchwork_settings", "perf_policy", "settings_file"]
+__all__ = ["mail_settings", "memory_file", "patchwork_settings", "perf_policy", "settings_file", "splat_lists"]
 
 T = TypeVar("T", MailSettings, PatchworkSettings)
 
 _VARIABLE = "KTRIAL_CONFIG"
 _LIMITS = ("units", "share")
 _MEMORY_VARIABLE = "KTRIAL_MEMORY"
-_TABLES = {"perf", "mail", "patchwork", "memory"}
+_TABLES = {"perf", "mail", "patchwork", "memory", "splats"}
 
 
 def settings_file() -> Path:
@@ -76,6 +79,15 @@ def memory_file(path: Path | None = None) -> Path:
         if given is not None and (not isinstance(given, str) or not given):
             raise UsageError(f"{file}: memory.file is {given!r}, not the name of a file")
     return Path(given).expanduser().resolve() if given else runs_dir() / "memory.sqlite"
+
+
+def splat_lists(path: Path | None = None) -> tuple[Path, ...]:
+    """The allow-lists of splats that every run has. Raises UsageError as perf_policy does."""
+    file = path or settings_file()
+    names = _table(file, _read(file, path).get("splats", {}), {"allow"}, "splats.").get("allow", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise UsageError(f"{file}: splats.allow is {names!r}, not a list of files", hint='allow = ["quirks.toml"]')
+    return tuple(file.parent / Path(name).expanduser() for name in names)
 
 
 def _converted(path: Path | None, name: str, kind: type[T]) -> T:

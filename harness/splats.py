@@ -9,26 +9,19 @@ stamps, only lines with one are looked at.
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from harness.errors import UsageError
 from harness.results import Splat
 from harness.splat_rules import CONSEQUENCE, HEADLINES, Headline, is_noise, plain_symbol
 
 __all__ = [
     "SPLAT_REASON",
-    "Allowed",
     "brief",
     "find_splats",
     "is_timely",
-    "load_allowed",
-    "memory_notes",
     "same_splat",
     "splat_reason",
-    "split_allowed",
 ]
 
 SPLAT_REASON = "kernel log: "
@@ -56,21 +49,12 @@ _BESIDE = re.compile(
 )
 _GUILTY = re.compile(r"\s*(?:(?:RIP|EIP): (?:[0-9a-f]{4}:)?|pc : )(?P<symbol>[A-Za-z_][\w.$]*)\+0x")
 _PREAMBLE = re.compile(r"-+\[ cut here \]-+|={20,}\s*$")
-_MEMORY = re.compile(r"(?:.*invoked oom-killer:|(?:Memory cgroup o|O)ut of memory: |.*: page allocation failure: )")
 _DULL = re.compile(
     r"\s*(?:\? |</?(?:TASK|IRQ|NMI)>|Modules linked in|Hardware name|CPU: \d+ |pstate: |PGD |#PF: error|irq event|"
     r"(?:Code|RSP|[CEDFG]S|CR\d|PKRU|R[0-9A-DS][0-9XIP]|x\d+ ?|sp |lr ): |"
     r"-+\[ cut here|[-=]{5,}|---\[ end|Kernel Offset|$)"
 )
 _VARIABLE = re.compile(r"\b0x[0-9a-f]+\b|\b[0-9a-f]{8,}\b|\d+")
-
-
-@dataclass(frozen=True)
-class Allowed:
-    """A complaint that is no failure. pattern: searched in a splat's key and text. reason: why it may be."""
-
-    pattern: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -134,60 +118,6 @@ def splat_reason(splats: Sequence[Splat]) -> str:
     where = f" in {first.function}" if first.function else ""
     more = f" (and {len(splats) - 1} more)" if len(splats) > 1 else ""
     return f"{SPLAT_REASON}{first.kind}{where}{more}"
-
-
-def memory_notes(log: str) -> tuple[str, ...]:
-    """Lines that tell of memory running out: no complaint of the kernel's, yet what a reader of a failure looks for."""
-    return tuple(line.text for line in _lines(log) if _MEMORY.match(line.message))
-
-
-def load_allowed(path: Path) -> tuple[Allowed, ...]:
-    """Read an allow-list: TOML, `[[allow]]` tables with `pattern` (a regular expression) and `reason`.
-
-    Raises UsageError naming the entry for anything else: an entry without a reason is how real bugs get lost.
-    """
-    try:
-        entries = tomllib.loads(path.read_text()).get("allow", [])
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"cannot read the allow-list {path}: {error}") from error
-    if not isinstance(entries, list):
-        raise UsageError(f"{path}: `allow` is not a list of tables", hint="begin each entry with [[allow]]")
-    return tuple(_allowed(path, number, entry) for number, entry in enumerate(entries, 1))
-
-
-def split_allowed(
-    splats: Iterable[Splat], allowed: Sequence[Allowed]
-) -> tuple[tuple[Splat, ...], tuple[tuple[Splat, Allowed], ...]]:
-    """Those that count, and those that an entry allows, each with the entry."""
-    counting: list[Splat] = []
-    excused: list[tuple[Splat, Allowed]] = []
-    for splat in splats:
-        entry = next((entry for entry in allowed if _allows(entry, splat)), None)
-        if entry is None:
-            counting.append(splat)
-        else:
-            excused.append((splat, entry))
-    return tuple(counting), tuple(excused)
-
-
-def _allowed(path: Path, number: int, entry: object) -> Allowed:
-    where = f"{path}: allowed splat {number}"
-    if not isinstance(entry, dict) or not isinstance(pattern := entry.get("pattern"), str) or not pattern.strip():
-        raise UsageError(f"{where} has no pattern", hint='pattern = "a regular expression"')
-    if not isinstance(reason := entry.get("reason"), str) or not reason.strip():
-        raise UsageError(f"{where} has no reason", hint=f'say why {pattern!r} is no bug: reason = "..."')
-    if unknown := set(entry) - {"pattern", "reason"}:
-        raise UsageError(f"{where} has unknown keys: {', '.join(sorted(unknown))}")
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise UsageError(f"{where}: {pattern!r} is no regular expression: {error}") from error
-    return Allowed(pattern, reason)
-
-
-def _allows(entry: Allowed, splat: Splat) -> bool:
-    pattern = re.compile(entry.pattern, re.MULTILINE)
-    return pattern.search(splat.key) is not None or pattern.search(splat.text) is not None
 
 
 def _lines(log: str) -> tuple[_Line, ...]:

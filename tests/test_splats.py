@@ -10,16 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import UsageError
-from harness.splats import (
-    find_splats,
-    is_timely,
-    load_allowed,
-    memory_notes,
-    same_splat,
-    splat_reason,
-    split_allowed,
-)
+from harness.splats import find_splats, is_timely, same_splat, splat_reason
 
 GOLDEN = Path(__file__).parent / "golden" / "splats"
 LOGS = sorted(GOLDEN.glob("*.log"))
@@ -37,15 +28,6 @@ def test_each_log_holds_exactly_the_splats_listed_beside_it(path):
 
 def test_an_ordinary_boot_raises_nothing():
     assert find_splats(read("ordinary_boot")) == ()
-
-
-def test_running_out_of_memory_is_noted_and_no_splat():
-    notes = memory_notes(read("ordinary_boot"))
-    assert [note[note.index("] ") + 2 :][:20] for note in notes] == [
-        "python3 invoked oom-",
-        "Out of memory: Kille",
-        "python3: page alloca",
-    ]
 
 
 def test_the_key_does_not_change_with_offsets_lines_times_and_compiler_suffixes():
@@ -121,33 +103,6 @@ def test_stalls_depend_on_the_machine_and_a_sanitizer_report_does_not():
 def test_the_reason_of_a_failure_names_the_first_and_counts_the_rest():
     splats = find_splats(read("rcu_usage_then_sleeping"))
     assert splat_reason(splats) == "kernel log: lockdep: suspicious RCU usage in xdp_do_redirect (and 1 more)"
-
-
-def test_an_allowed_splat_is_set_apart_with_its_entry(tmp_path):
-    path = tmp_path / "allowed.toml"
-    path.write_text('[[allow]]\npattern = "^RCU stall"\nreason = "no KVM: the guest is slow"\n')
-    counting, excused = split_allowed(find_splats(read("stalls_and_lockups")), load_allowed(path))
-    assert [splat.kind for splat in counting] == ["soft lockup"]
-    assert [(splat.kind, entry.reason) for splat, entry in excused] == [("RCU stall", "no KVM: the guest is slow")]
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ('[[allow]]\npattern = "x"\n', "splat 1 has no reason"),
-        ('[[allow]]\npattern = "x"\nreason = " "\n', "splat 1 has no reason"),
-        ('[[allow]]\nreason = "x"\n', "splat 1 has no pattern"),
-        ('[[allow]]\npattern = "a"\nreason = "b"\n[[allow]]\npattern = "("\nreason = "b"\n', "splat 2"),
-        ('[[allow]]\npattern = "a"\nreason = "b"\nuntil = "c"\n', "unknown keys: until"),
-        ('allow = "x"\n', "not a list"),
-        ("[[allow", "cannot read"),
-    ],
-)
-def test_a_bad_allow_list_is_refused_naming_the_entry(tmp_path, text, complaint):
-    path = tmp_path / "allowed.toml"
-    path.write_text(text)
-    with pytest.raises(UsageError, match=re.escape(complaint)):
-        load_allowed(path)
 
 
 @given(st.text())

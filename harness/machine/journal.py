@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import record
+from harness.allow_list import Allowed, excuse
 from harness.machine.events import NONSENSE, read_event
 from harness.machine.model import BootEnd, BootRecord
-from harness.results import Boot, Left, Outcome, SideResults, Splat, TestResult, left_reason
+from harness.results import Boot, Excused, Left, Outcome, SideResults, Splat, TestResult, left_reason
+from harness.splats import splat_reason
 
 __all__ = ["collect", "finished_tests", "item_of", "read_boots", "read_journal", "read_on"]
 
@@ -30,6 +32,21 @@ _CRASHES = {
     BootEnd.OUT_OF_MEMORY: Outcome.CRASHED,
     BootEnd.TEST_TIMEOUT: Outcome.TIMED_OUT,
 }
+
+
+@dataclass(frozen=True)
+class _Complaints:
+    """What the kernel complains of in a log, and what of that an allow-list lets pass."""
+
+    find: SplatFinder
+    allowed: Sequence[Allowed] = ()
+
+    def judged(self, log: str, *, fatal: bool = False) -> tuple[tuple[Splat, ...], tuple[Excused, ...]]:
+        """Those that count, and those that do not. fatal: the log of a guest that went down, whose last one counts."""
+        found = self.find(log)
+        last = found[-1:] if fatal else ()
+        counting, excused = excuse(found[: len(found) - len(last)], self.allowed)
+        return counting + last, excused
 
 
 @dataclass(frozen=True)
@@ -67,27 +84,38 @@ def read_boots(folder: Path) -> tuple[BootRecord, ...]:
 
 
 def collect(
-    side: str, events: Sequence[dict[str, Any]], boots: Path, splats: SplatFinder, *, attempt: int, seconds: float
+    side: str,
+    events: Sequence[dict[str, Any]],
+    boots: Path,
+    splats: SplatFinder,
+    *,
+    attempt: int,
+    seconds: float,
+    allowed: Sequence[Allowed] = (),
 ) -> SideResults:
-    """All that one pytest session on one side came to. splats: finds the kernel's complaints in a log."""
+    """All that one pytest session on one side came to.
+
+    splats: finds the kernel's complaints in a log. allowed: those that fail no test; one that ended a guest does.
+    """
+    complaints = _Complaints(splats, allowed)
     guests = [_Guest(boot, _console(boots / boot.name)) for boot in read_boots(boots)]
     results: list[TestResult] = []
     for event in events:
         if event["event"] == "finished":
-            _add_late(results, event.get("before", ""), event.get("boot", ""), splats)
+            _add_late(results, event.get("before", ""), event.get("boot", ""), complaints)
             results += _subtests(event, attempt)
-            results.append(_finished(event, splats, attempt))
+            results.append(_finished(event, complaints, attempt))
         elif event["event"] == "gone":
-            results.append(_gone(event["test"], guests, splats, attempt))
+            results.append(_gone(event["test"], guests, complaints, attempt))
         elif event["event"] == "node-down":
-            _add_late(results, event.get("after", ""), event.get("boot", ""), splats)
-            _add_health(results, event, splats)
+            _add_late(results, event.get("after", ""), event.get("boot", ""), complaints)
+            _add_health(results, event, complaints)
             _add_nonsense(results, event)
-    results = _blame_last(results, guests, splats)
+    results = _blame_last(results, guests, complaints)
     return SideResults(
         side=side,
         results=tuple(results),
-        boots=tuple(_boot(guest, boots, _leaked_early(events, guest.record.name), splats) for guest in guests),
+        boots=tuple(_boot(guest, boots, _leaked_early(events, guest.record.name), complaints) for guest in guests),
         seconds=seconds,
         booted=any(guest.record.seconds_to_ready > 0 for guest in guests),
     )
@@ -115,7 +143,7 @@ def _subtests(event: dict[str, Any], attempt: int) -> list[TestResult]:
     ]
 
 
-def _finished(event: dict[str, Any], splats: SplatFinder, attempt: int) -> TestResult:
+def _finished(event: dict[str, Any], complaints: _Complaints, attempt: int) -> TestResult:
     result = TestResult(
         test=event["test"],
         outcome=Outcome(event["outcome"]),
@@ -126,31 +154,33 @@ def _finished(event: dict[str, Any], splats: SplatFinder, attempt: int) -> TestR
         attempt=attempt,
         boot=event["boot"],
     )
-    return _with_splats(result, splats(event["log"]))
+    return _with_splats(result, complaints)
 
 
-def _with_splats(result: TestResult, found: tuple[Splat, ...]) -> TestResult:
-    """A complaint of the kernel fails the test it happened in, even when its assertions held."""
+def _with_splats(result: TestResult, complaints: _Complaints) -> TestResult:
+    """A complaint in a test's log fails it, even when its assertions held, unless an allow-list has it."""
+    found, excused = complaints.judged(result.log)
+    result = replace(result, excused=excused)
     if not found:
         return result
-    reason = f"kernel log: {found[0].kind}" + (f" in {found[0].function}" if found[0].function else "")
+    reason = splat_reason(found)
     if result.outcome.good:
         return replace(result, outcome=Outcome.FAILED, reason=reason, splats=found)
     return replace(result, splats=found, reason=result.reason or reason)
 
 
-def _add_late(results: list[TestResult], late: str, boot: str, splats: SplatFinder) -> None:
+def _add_late(results: list[TestResult], late: str, boot: str, complaints: _Complaints) -> None:
     """What the kernel logged between two tests belongs to the one before: a timer, a work item, a grace period late."""
     if not late:
         return
     for index in range(len(results) - 1, -1, -1):
         if results[index].boot == boot:
             log = f"{results[index].log}\n{late}".strip("\n")
-            results[index] = _with_splats(replace(results[index], log=log), splats(log))
+            results[index] = _with_splats(replace(results[index], log=log), complaints)
             return
 
 
-def _add_health(results: list[TestResult], event: dict[str, Any], splats: SplatFinder) -> None:
+def _add_health(results: list[TestResult], event: dict[str, Any], complaints: _Complaints) -> None:
     """What was found when a guest's session was over: what each test left behind, and kmemleak's reports."""
     left: dict[str, list[Left]] = {}
     for test, kind, name in event.get("left", ()):
@@ -161,7 +191,7 @@ def _add_health(results: list[TestResult], event: dict[str, Any], splats: SplatF
             continue
         if text := reports.get(result.test):
             log = f"{result.log}\n{text}".strip("\n")
-            results[index] = result = _with_splats(replace(result, log=log), splats(log))
+            results[index] = result = _with_splats(replace(result, log=log), complaints)
         if result.test in left:
             results[index] = _with_left(result, tuple(left[result.test]))
 
@@ -186,7 +216,7 @@ def _with_left(result: TestResult, left: tuple[Left, ...]) -> TestResult:
     return replace(result, left=left)
 
 
-def _gone(test: str, guests: Sequence[_Guest], splats: SplatFinder, attempt: int) -> TestResult:
+def _gone(test: str, guests: Sequence[_Guest], complaints: _Complaints, attempt: int) -> TestResult:
     """A test whose worker went away: its guest's end says why. A test that never began there was merely next."""
     guest = next((guest for guest in guests if guest.record.running == _shortened(test)), None)
     if guest is None or guest.record.end not in _CRASHES:
@@ -194,19 +224,21 @@ def _gone(test: str, guests: Sequence[_Guest], splats: SplatFinder, attempt: int
         return TestResult(test, Outcome.LOST, reason=why, attempt=attempt, boot=guest.record.name if guest else "")
     log = _slice(guest.console, test)
     outcome = _CRASHES[guest.record.end]
+    splats, excused = complaints.judged(log, fatal=outcome is Outcome.CRASHED)
     return TestResult(
         test=test,
         outcome=outcome,
         reason=guest.record.why,
         details=log,
         log=log,
-        splats=splats(log),
+        splats=splats,
         attempt=attempt,
         boot=guest.record.name,
+        excused=excused,
     )
 
 
-def _blame_last(results: list[TestResult], guests: Sequence[_Guest], splats: SplatFinder) -> list[TestResult]:
+def _blame_last(results: list[TestResult], guests: Sequence[_Guest], complaints: _Complaints) -> list[TestResult]:
     """A guest that went down between two tests is the doing of the one that ended last."""
     for guest in guests:
         boot = guest.record
@@ -216,7 +248,8 @@ def _blame_last(results: list[TestResult], guests: Sequence[_Guest], splats: Spl
             if result.boot == boot.name and _shortened(result.test) == boot.last:
                 log = _slice(guest.console, result.test)
                 crashed = replace(result, outcome=Outcome.CRASHED, reason=f"right after the test: {boot.why}", log=log)
-                results[index] = replace(crashed, splats=splats(log))
+                splats, excused = complaints.judged(log, fatal=True)
+                results[index] = replace(crashed, splats=splats, excused=excused)
     return results
 
 
@@ -246,15 +279,18 @@ def _leaked_early(events: Sequence[dict[str, Any]], boot: str) -> str:
     return "\n".join(event.get("kmemleak", {}).get("", "") for event in downs)
 
 
-def _boot(guest: _Guest, boots: Path, leaked: str, splats: SplatFinder) -> Boot:
+def _boot(guest: _Guest, boots: Path, leaked: str, complaints: _Complaints) -> Boot:
     """A boot for the report, with the complaints that fell outside every test: while the kernel came up."""
     boot = guest.record
     before_tests = guest.console.split("ktrial: ready", 1)[0]
+    never_up = boot.end in _CRASHES and boot.seconds_to_ready <= 0
+    splats, excused = complaints.judged(f"{before_tests}\n{leaked}", fatal=never_up)
     return Boot(
         name=boot.name,
         end=boot.end,
         console=str(boots / boot.name / "console.log"),
         seconds_to_ready=boot.seconds_to_ready,
         accelerator=boot.accelerator,
-        splats=splats(f"{before_tests}\n{leaked}"),
+        splats=splats,
+        excused=excused,
     )

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from harness import record
+from harness.allow_list import Allowed
 from harness.command import Command, run, started
 from harness.errors import UsageError
 from harness.machine.board import BoardSpec
@@ -49,8 +50,8 @@ class Session:
     `root`. folder: where the journal, the log and the boots go. only: tests to run, None for all. skip: tests not to
     run. first: tests to run before all others. keyword: an expression that names must match, as pytest's `-k`.
     mark: an expression that marks must match, as pytest's `-m`. arguments: more words for pytest (`-x`).
-    benches: run these (bench_*.py) and no tests. attempt: 1 for the first run,
-    2 for the first repetition.
+    benches: run these (bench_*.py) and no tests. attempt: 1 for the first run, 2 for the first repetition.
+    allowed: complaints of the kernel that fail no test.
     """
 
     side: str
@@ -67,6 +68,7 @@ class Session:
     arguments: tuple[str, ...] = ()
     benches: bool = False
     attempt: int = 1
+    allowed: tuple[Allowed, ...] = ()
 
     @property
     def journal(self) -> Path:
@@ -262,4 +264,12 @@ def _collect(one: _Running, splats: SplatFinder) -> SideResults:
     session = one.session
     events = read_journal(session.journal)
     seconds = time.monotonic() - one.began
-    return collect(session.side, events, session.boots, splats, attempt=session.attempt, seconds=seconds)
+    return collect(
+        session.side,
+        events,
+        session.boots,
+        splats,
+        attempt=session.attempt,
+        seconds=seconds,
+        allowed=session.allowed,
+    )

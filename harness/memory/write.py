@@ -180,7 +180,8 @@ def _side_less(side: SideResults | None) -> SideResults | None:
 
 
 def _boot_less(boot: Boot) -> Boot:
-    return replace(boot, splats=_splats_less(boot.splats))
+    excused = tuple(replace(each, splat=replace(each.splat, text="")) for each in boot.excused)
+    return replace(boot, splats=_splats_less(boot.splats), excused=excused)
 
 
 def _comparison_less(comparison: Comparison) -> Comparison:
