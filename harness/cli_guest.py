@@ -32,6 +32,7 @@ from harness.places import cache_dir
 from harness.plan import Invocation, Observer, new_seed
 from harness.record import load_if
 from harness.report import safe
+from harness.report.excused import excused_in, excused_words
 from harness.report.json import read_result
 from harness.results import Outcome, SideResults
 from harness.settings import splat_lists
@@ -169,6 +170,8 @@ def _show(console: Console, results: SideResults, run: RunFolder) -> None:
             table.add_row(f"[{style}]{result.outcome}[/]", name, why)
     console.print(table)
     console.print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + f" in {results.seconds:.1f} s")
+    if words := excused_words(excused_in([results])):
+        console.print(escape(safe.line(words)), style="yellow", soft_wrap=True)
     console.print(f"logs: {run.path / 'results'}", soft_wrap=True)
 
 

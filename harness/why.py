@@ -58,7 +58,13 @@ def explain_difference(a: RunResult, b: RunResult, symbols: Mapping[str, Sequenc
     symbols: by side, the settings of the configurations that differ, where both are at hand.
     """
     apart = outcomes_apart(a, b)
-    found = [*_series(a, b, apart), *_base(a, b, apart), *_asked(a, b, apart), *_suites(a, b, apart)]
+    found = [
+        *_series(a, b, apart),
+        *_base(a, b, apart),
+        *_asked(a, b, apart),
+        *_allowed(a, b, apart),
+        *_suites(a, b, apart),
+    ]
     found += [*_configuration(a, b, apart, symbols or {}), *_toolchain(a, b, apart), *_machine(a, b, apart)]
     order = list(Likelihood)
     found.sort(key=lambda difference: order.index(difference.likelihood))
@@ -146,8 +152,8 @@ def _of_kernel(apart: Apart) -> Likelihood:
 _CHOOSING = ("keyword", "tests", "suites", "no_base", "revision", "fuzz_minutes", "quick", "perf")
 # fmt: off
 _ELSEWHERE = frozenset({
-    "accelerator", "base", "boot_deadline", "config_base", "cpus", "fragments", "instrument", "llvm", "memory_mib",
-    "reruns", "test_deadline", "tree", "vms",
+    "accelerator", "allow_splats", "base", "boot_deadline", "config_base", "cpus", "fragments", "instrument", "llvm",
+    "memory_mib", "reruns", "test_deadline", "tree", "vms",
 })
 # fmt: on
 """Options whose effect is told of by itself."""
@@ -165,6 +171,25 @@ def _asked(a: RunResult, b: RunResult, apart: Apart) -> Iterator[Difference]:
         likely = Likelihood.LIKELY if chooses and (apart.only or apart.kinds) else Likelihood.POSSIBLE
         why = "it chooses what is run" if chooses else "it was asked for"
         yield Difference(option_of(name), one.get(name, "not given"), other.get(name, "not given"), likely, why)
+
+
+def _allowed(a: RunResult, b: RunResult, apart: Apart) -> Iterator[Difference]:
+    """Lists of splats that fail no test."""
+    if [each.digest for each in a.allow_splats] == [each.digest for each in b.allow_splats]:
+        return
+    excused = _excused(a) | _excused(b)
+    in_boots = any(boot.excused for run in (a, b) for side in (run.base, run.patched) if side for boot in side.boots)
+    concerned = bool(excused & set(apart.tests)) or (apart.kinds and (bool(excused) or in_boots))
+    likely = Likelihood.LIKELY if concerned else Likelihood.UNLIKELY
+    why = "what one list allows fails tests without it" if concerned else "no test that differs had an allowed splat"
+    named = (", ".join(map(str, run.allow_splats)) or "none" for run in (a, b))
+    yield _difference("allowed splats", named, likely, why)
+
+
+def _excused(run: RunResult) -> set[str]:
+    """The tests that an allowed splat was seen in."""
+    sides = (side for side in (run.base, run.patched) if side)
+    return {result.test for side in sides for result in side.results if result.excused}
 
 
 def _suites(a: RunResult, b: RunResult, apart: Apart) -> Iterator[Difference]:

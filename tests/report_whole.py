@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from report_samples import regression
+from report_samples import SPLATS, regression
 
+from harness.allow_list import Allowed, AllowList
 from harness.compare import BrokenBy, compare
 from harness.coverage import Uncompiled
 from harness.kconfig.model import Difference
@@ -24,8 +25,9 @@ from harness.perf.model import (
 from harness.report.decode import Places
 from harness.report.evidence import Evidence
 from harness.report.timeline import Span, SpanKind, Timeline
-from harness.results import Left, Outcome, TestResult
+from harness.results import Excused, Left, Outcome, TestResult
 from harness.run_result import RunResult
+from harness.splats import find_splats
 from harness.verdict import Failure, decide
 
 BENCH = "xdp_multibuf/bench_test_run.py::bench_nothing[size={}]"
@@ -73,9 +75,12 @@ def whole() -> RunResult:
     left = TestResult(
         "xdp_multibuf/test_left.py::test_veth", Outcome.FAILED, "left behind: link v0", left=(Left("link", "v0"),)
     )
-    patched = replace(result.patched, results=(*result.patched.results, left))
+    stall = find_splats((SPLATS / "stalls_and_lockups.log").read_text())[0]
+    excused = (Excused(stall, "^RCU stall", "no KVM here: the guest is slow"),)
+    quirk = TestResult("xdp_multibuf/test_quirk.py::test_rcu", Outcome.PASSED, excused=excused)
+    patched = replace(result.patched, results=(*result.patched.results, left, quirk))
     base = replace(
-        result.base, results=(*result.base.results, replace(left, outcome=Outcome.PASSED, reason="", left=()))
+        result.base, results=(*result.base.results, replace(left, outcome=Outcome.PASSED, reason="", left=()), quirk)
     )
     comparison = compare(base, patched)
     figures = performance()
@@ -93,6 +98,14 @@ def whole() -> RunResult:
         ),
         failure=Failure("a summary", "detail\nof two lines", "a hint", "/runs/r/a.log"),
         extra={"more": "of it"},
+        allow_splats=(
+            AllowList(
+                "/home/me/quirks.toml",
+                "0123456789abcdef" * 4,
+                (Allowed("^RCU stall", "no KVM here: the guest is slow"),),
+            ),
+        ),
+        asked=(("allow_splats", "quirks.toml 0123456789ab"),),
         verdict=decide(comparison, performance=figures, broken_by=(broken,)),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.plan import option_of
+from harness.report.excused import list_words
 from harness.run_result import ConfigInfo, Environment, RunResult
 
 __all__ = ["carried", "host_words"]
@@ -23,7 +24,8 @@ def carried(result: RunResult) -> tuple[Row, ...]:
 
 def _inputs(result: RunResult) -> Iterator[Row]:
     tree, series = result.tree, result.series
-    yield "options", ", ".join(_option(name, value) for name, value in result.asked)
+    yield "options", ", ".join(_option(name, value) for name, value in result.asked if name != "allow_splats")
+    yield "allowed splats", list_words(result.allow_splats)
     if series:
         yield "change-id", series.change_id
     if tree:

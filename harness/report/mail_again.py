@@ -19,7 +19,8 @@ __all__ = ["try_again"]
 
 _PACKAGED = re.compile(r"debian:[\w.-]+")
 _A_CLONE = "~/linux"
-_OF_THIS_MACHINE = ("--accel",)  # of the options of a run: what another machine decides for itself
+# Of the options of a run: what another machine decides for itself, and files that are not there.
+_OF_THIS_MACHINE = ("--accel", "--allow-splats")
 _OF_KERNELS = ("llvm", "cpus", "memory_mib", "boot_deadline", "test_deadline")
 _OF_ALL = ("fragments", "config_base", "no_base", "tests", "fuzz_minutes")
 _OF_FIGURES = ("instrument", "rounds")

@@ -14,6 +14,7 @@ from harness.compare import Change, Comparison, LogChange, TestChange
 from harness.report import safe
 from harness.report.decode import Places
 from harness.report.environment import host_words
+from harness.report.excused import excused_splats, excused_words, list_words
 from harness.report.facts import attempt_told, counted
 from harness.report.located import brief_lines
 from harness.report.mail_again import try_again
@@ -64,6 +65,7 @@ def body(result: RunResult, letterhead: Letterhead, places: Places | None = None
         _failure(result),
         _culprits(result),
         *(_compared(result, result.comparison, places or Places()) if result.comparison else ()),
+        _excused(result),
         cost(result.performance) if result.performance else [],
         _warnings(result),
         _untold(result),
@@ -167,6 +169,12 @@ def _in_log(log: Sequence[LogChange], what: str, places: Places) -> list[str]:
     return [*lines, "", *bar(brief_lines(first.splat, places), _SPLAT_LINES)]
 
 
+def _excused(result: RunResult) -> list[str]:
+    """What the kernel logged and an allow-list lets pass."""
+    words = excused_words(excused_splats(result))
+    return prose(f"In the kernel log {words}".replace(": ", " - ", 1), "", "  ") if words else []
+
+
 def _warnings(result: RunResult) -> list[str]:
     found = result.new_warnings
     if not found:
@@ -207,6 +215,7 @@ def _circumstances(result: RunResult) -> list[str]:
             ("base", _base(result)),
             ("patched", result.tree.patched_commit if result.tree else ""),
             ("config", _config(result)),
+            ("allowed", list_words(result.allow_splats)),
             ("suites", ", ".join(suite.name for suite in result.suites)),
             ("compiler", compiler),
             ("machine", _machine(environment)),

@@ -20,6 +20,7 @@ from harness.report import facts, safe
 from harness.report.benches import short_name
 from harness.report.cases import shown_attempts
 from harness.report.decode import Places
+from harness.report.excused import excused_splats, excused_words
 from harness.report.located import brief_lines
 from harness.report.logs import LineKind, detail_lines
 from harness.report.mail_again import try_again
@@ -73,6 +74,7 @@ def _sections(result: RunResult, places: Places) -> Iterator[str]:
     yield _changes(result)
     yield from _failures(result, places)
     yield _kernel_log(result, places)
+    yield _line(excused_words(excused_splats(result)))
     yield _proofs(result)
     if result.performance:
         yield _performance(result.performance)

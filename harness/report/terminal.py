@@ -20,6 +20,7 @@ from harness.perf.model import FigureChange
 from harness.report import changes, safe
 from harness.report.decode import Places
 from harness.report.environment import carried, host_words
+from harness.report.excused import excused_splats, excused_words, list_words
 from harness.report.facts import broken_words, kernel_facts, near, side_words
 from harness.report.figures import performance_table
 from harness.report.layout import Fact, commands, facts, indented, name_lines, put, wrapped
@@ -62,6 +63,7 @@ def render(
         _reproduce(result, console)
     if result.comparison:
         changes.lists(result, changes.OTHER, console, whole=whole)
+    _excused(result, console, whole)
     _proofs(result.proofs, console, whole)
     if result.performance:
         console.print(performance_table(result.performance, every=whole))
@@ -107,6 +109,20 @@ def _culprits(result: RunResult, console: Console) -> None:
         wrapped(console, Text.assemble(("broken by ", "bold"), safe.text(broken_words(each))), "", "  ")
     if result.broken_by:
         put(console)
+
+
+def _excused(result: RunResult, console: Console, whole: bool) -> None:
+    """What the kernel logged and an allow-list lets pass."""
+    found = excused_splats(result)
+    if not found:
+        return
+    if not whole:
+        wrapped(console, safe.text(excused_words(found), "yellow"), "", "  ")
+    for each in found if whole else ():
+        wrapped(console, Text.assemble(("allowed in the kernel log: ", "yellow"), safe.text(each.key)), "", "  ")
+        seen = (f"seen on {side}: {', '.join(names)}" for side, names in each.seen)
+        indented(console, map(safe.line, (f"why: {each.reason}", f"pattern: {each.pattern}", *seen)))
+    put(console)
 
 
 def _reproduce(result: RunResult, console: Console) -> None:
@@ -200,5 +216,11 @@ def _ran(result: RunResult) -> list[Fact]:
     built = ", ".join(part for part in (environment.compiler, environment.linker, pahole) if part)
     ran = ", ".join(part for part in (environment.qemu, environment.virtme_ng) if part)
     accelerator = environment.accelerator + (f" ({environment.accelerator_why})" if environment.accelerator_why else "")
-    told = [("compiler", built), ("machine", ran), ("accelerator", accelerator), ("host", host_words(environment))]
+    told = [
+        ("allowed splats", list_words(result.allow_splats)),
+        ("compiler", built),
+        ("machine", ran),
+        ("accelerator", accelerator),
+        ("host", host_words(environment)),
+    ]
     return [fact for fact in (*told, ("ktrial", environment.ktrial)) if fact[1]]

@@ -20,6 +20,7 @@ from harness.perf.model import FigureChange, Performance
 from harness.report import facts, safe
 from harness.report.commands import broken_line
 from harness.report.evidence import Evidence
+from harness.report.excused import excused_splats, seen_words
 from harness.report.html.blocks import Budget, marked
 from harness.report.html.changes import changes_of, kernel_log_of, seconds_on
 from harness.report.html.performance import curves_of, groups_of, spreads_of, where_of
@@ -55,6 +56,7 @@ def html_page(result: RunResult, evidence: Evidence | None = None, *, pages: dic
         too_many=bool(pages) and len(comparison.tests if comparison else ()) > _TESTS,
         tone=tone_of(result),
         changes=changes,
+        excused=excused_splats(result),
         kernel_log=kernel_log_of(comparison, budget) if comparison else (),
         files=tree_of(comparison.tests, anchors, seconds_on(result.patched)) if comparison else (),
         counts=facts.change_counts(comparison) if comparison else (),
@@ -132,6 +134,7 @@ def _environment() -> Environment:
     environment.filters["breakable"] = _breakable
     environment.globals |= {
         "facts": facts,
+        "seen_words": seen_words,
         "outcome": facts.outcome_words,
         "marked": marked,
         "block_lines": safe.block,
