@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 import pytest
 from memory_samples import finished
@@ -14,7 +15,7 @@ from rich.console import Console
 from test_allow_list import PLANTED, SPLAT
 from test_report_mail import text_of
 
-from harness.allow_list import Allowed, AllowList
+from harness.allow_list import Allowed, AllowList, kept_lists
 from harness.memory.write import _boot_less
 from harness.report.environment import carried
 from harness.report.excused import excused_in, excused_splats, excused_words
@@ -25,6 +26,8 @@ from harness.report.markdown import markdown
 from harness.report.terminal import Verbosity, render
 from harness.results import Boot, Excused, Outcome, SideResults, TestResult
 from harness.run_result import RunResult
+from harness.transfer.elsewhere import of_another_machine
+from harness.transfer.model import is_wanted
 from harness.why import Likelihood, explain_difference
 
 REASON = "planted by a test module"
@@ -146,6 +149,16 @@ def test_the_same_list_elsewhere_is_no_difference():
 def test_the_memory_keeps_no_text_of_them():
     (boot,) = side("base", boots=1).boots
     assert [(each.splat.key, each.splat.text) for each in _boot_less(boot).excused] == [(SPLAT.key, "")]
+
+
+def test_a_run_that_moves_takes_its_lists_along_and_they_are_of_the_machine_it_came_from(tmp_path):
+    moved = of_another_machine(sample(), "ours", tmp_path, tmp_path)
+    assert [(each.file, str(each)) for each in moved.allow_splats] == [
+        ("ours:/home/me/quirks.toml", "quirks.toml 0123456789ab")
+    ]
+    kept = kept_lists(tmp_path, moved.allow_splats)
+    assert [is_wanted(PurePosixPath(path.name)) for path in kept] == [True]
+    assert not is_wanted(PurePosixPath("quirks.toml"))
 
 
 def test_entries_are_counted():

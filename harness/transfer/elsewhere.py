@@ -36,6 +36,7 @@ def of_another_machine(result: RunResult, machine: str, arrived: Path, place: Pa
         base=_side(result.base, moves),
         patched=_side(result.patched, moves),
         kernels=tuple(_kernel(kernel, moves) for kernel in result.kernels),
+        allow_splats=tuple(replace(each, file=moves.path(each.file)) for each in result.allow_splats),
         failure=replace(result.failure, log=moves.path(result.failure.log)) if result.failure else None,
         reproduce=f"# on {machine}, with paths of that machine:\n{result.reproduce}" if result.reproduce else "",
         paths=Paths(

@@ -16,7 +16,7 @@ ARRIVAL: Final = "imported.json"
 """In the folder of a run that came from another machine."""
 
 _FILES = frozenset({"run.json", "result.json", "series.mbox", "reproduce.sh", "events.log"})
-_CONFIG = re.compile(r"config/[\w-]{1,40}\.config", re.ASCII)
+_KEPT = re.compile(r"config/[\w-]{1,40}\.config|allow-splats-[1-9]\d{0,3}\.toml", re.ASCII)
 _LOGS = re.compile(
     r"(?:build|results|perf|bpf|config)/(?:[\w-][\w.-]{0,100}/){0,4}(?:[\w-][\w.-]{0,100}\.log|journal\.jsonl|boot\.json)",
     re.ASCII,
@@ -75,7 +75,7 @@ def is_wanted(path: PurePosixPath) -> bool:
     What would let a run be resumed stays out: its stages are of the machine that it is on.
     """
     name = str(path)
-    return name in _FILES or _CONFIG.fullmatch(name) is not None or is_log(path)
+    return name in _FILES or _KEPT.fullmatch(name) is not None or is_log(path)
 
 
 def is_log(path: PurePosixPath) -> bool:
