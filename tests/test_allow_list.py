@@ -22,6 +22,7 @@ from harness.machine.model import BootEnd
 from harness.machine.session import _collect, _Running
 from harness.passes import Bench, _session
 from harness.plan import Invocation, chosen_options, option_of
+from harness.report.json import read_result
 from harness.results import Boot, Excused, Outcome, SideResults, TestResult
 from harness.settings import splat_lists
 from harness.splats import find_splats
@@ -243,3 +244,32 @@ def test_a_bad_list_stops_a_command_before_it_begins(ktrial, tmp_path, words):
     ended = ktrial(words[0], str(tmp_path / words[1]), "--allow-splats", str(tmp_path / "bad.toml"))
     assert ended.status == 2
     assert "bad.toml: allowed splat 1 has no reason" in " ".join(ended.errors.split())
+
+
+def test_a_bad_list_of_the_settings_stops_it_too(ktrial, tmp_path, monkeypatch):
+    (tmp_path / "bad.toml").write_text('[[allow]]\npattern = "("\nreason = "x"\n')
+    (tmp_path / "config.toml").write_text('[splats]\nallow = ["bad.toml"]\n')
+    monkeypatch.setitem(ktrial.environment, "KTRIAL_CONFIG", str(tmp_path / "config.toml"))
+    ended = ktrial("run", "series.mbox", "--out", str(tmp_path / "run"))
+    assert ended.status == 2
+    assert "bad.toml: allowed splat 1: '(' is no regular expression" in " ".join(ended.errors.split())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_has_its_lists_from_its_first_moment_and_when_it_is_resumed(ktrial, tmp_path, monkeypatch):
+    ours = written(tmp_path, EVERYTHING, name="ours.toml")
+    (tmp_path / "config.toml").write_text(f'[splats]\nallow = ["{written(tmp_path, PLANTED).name}"]\n')
+    monkeypatch.setitem(ktrial.environment, "KTRIAL_CONFIG", str(tmp_path / "config.toml"))
+    (tmp_path / "no.mbox").write_text("no series\n")
+    run = tmp_path / "run"
+    ended = ktrial("run", str(tmp_path / "no.mbox"), "--allow-splats", str(ours), "--out", str(run))
+    assert ended.status == 8, ended.errors
+    ours.unlink()
+    (tmp_path / "config.toml").write_text("")
+    assert ktrial("run", "--resume", str(run)).status == 8
+    told = [
+        record.load(run / "invocation.json", Invocation).allow_splats,
+        read_result(run / "result.json").allow_splats,
+    ]
+    assert [entries_of(lists) for lists in told] == [(PLANTED, EVERYTHING)] * 2
+    assert entries_of(read_lists(kept_lists(run, told[0]))) == (PLANTED, EVERYTHING)
