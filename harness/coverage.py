@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.kconfig import Addition, Fragment, Setting, values
 from harness.kconfig.kbuild import Condition, Makefiles, compiled
+from harness.listing import some_of
 
 __all__ = ["NAME", "Coverage", "Uncompiled", "as_text", "cover", "uncompiled"]
 
@@ -63,7 +64,7 @@ def cover(source: Path, config: str, changed: Iterable[str], enable: Enable, pat
                 wanted.setdefault(symbol, file)
     found = enable(tuple(wanted)[:_MOST_SYMBOLS]) if wanted else ()
     files = list(dict.fromkeys(wanted.values()))
-    whole = ", ".join(files[:2]) + (f" and {len(files) - 2} more" if len(files) > 2 else "")
+    whole = some_of(files, 2)
     reasons = {symbol: f"compiles {file}" for symbol, file in wanted.items()}
     settings = (
         Setting(line.symbol, line.value, at, True, reasons.get(line.symbol, f"needed to compile {whole}"))

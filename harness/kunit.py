@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.kconfig.model import Fragment, Setting
 from harness.kunit_symbol import DECLARES, symbol_of
+from harness.listing import some_of
 from harness.tree.git import git
 
 __all__ = ["KUNIT", "KunitTest", "find_kunit_tests", "kunit_fragment", "not_built"]
@@ -64,8 +65,7 @@ def kunit_fragment(tests: Iterable[KunitTest]) -> Fragment:
 def not_built(tests: Iterable[KunitTest]) -> str:
     """A clause on the tests of which nobody knows what would build them in; "" where there are none."""
     sources = [test.source for test in tests if not test.symbol]
-    more = f" and {len(sources) - _NAMED} more" if len(sources) > _NAMED else ""
-    return f"unit tests that cannot be built in here: {', '.join(sources[:_NAMED])}{more}" if sources else ""
+    return f"unit tests that cannot be built in here: {some_of(sources, _NAMED)}" if sources else ""
 
 
 def _sources(repository: Path, commit: str, folder: str) -> list[str]:

@@ -34,7 +34,7 @@ from harness.errors import UsageError
 from harness.flakiness import KnownFlake
 from harness.kconfig import Fragment, ResolvedConfig, enable, merge, resolve
 from harness.kconfig.configure import ALLNOCONFIG
-from harness.kselftest.export import source_ids
+from harness.kselftest.export import same_sources
 from harness.kselftest.guests import reader_part
 from harness.kselftest.proof import Proof
 from harness.kselftest.proving import prove
@@ -418,9 +418,8 @@ class Trial:
         assert self.applied is not None
         if not self.selection:
             return False
-        repository, commits = applied_repository(self._work("tree")), (self.applied.base.commit, self.applied.commit)
-        before, after = (source_ids(repository, commit) for commit in commits)
-        return before != after
+        repository = applied_repository(self._work("tree"))
+        return not same_sources(repository, self.applied.base.commit, self.applied.commit)
 
     @property
     def _choosing(self) -> tuple[PickedSuite, ...]:

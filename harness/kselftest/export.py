@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.command import Command, run
 from harness.tree.git import git
 
-__all__ = ["export", "file_of", "source_ids"]
+__all__ = ["export", "file_of", "same_sources", "source_ids"]
 
 # tools/ holds the tests, libbpf and bpftool; the rest is what their Makefiles and `make headers` read.
 _PATHS = (
@@ -48,6 +48,11 @@ def source_ids(repository: Path, commit: str, paths: tuple[str, ...] = ()) -> tu
     wanted = paths or _paths()
     done = git(repository, "ls-tree", "--format=%(objectname) %(path)", commit, "--", *wanted)
     return tuple(sorted(done.text.splitlines()))
+
+
+def same_sources(repository: Path, *commits: str) -> bool:
+    """Whether selftests are made from the same at each commit."""
+    return len({source_ids(repository, commit) for commit in commits}) == 1
 
 
 def export(repository: Path, commit: str, folder: Path) -> Path:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from harness.build.model import Kernel, Toolchain
 from harness.kselftest.build import Wanted, build_selftests, choose_selftests
-from harness.kselftest.export import file_of, source_ids
+from harness.kselftest.export import file_of, same_sources
 from harness.kselftest.guests import GuestPart, guest_part
 from harness.kselftest.model import SELFTESTS, Installed, Plan, Program
 from harness.kselftest.select import Selection, denied
+from harness.listing import some_of
 from harness.machine.model import GuestSpec
 from harness.tree.model import Applied, Base
 
@@ -86,12 +87,12 @@ def build_sides(
 
     own = wanted(applied.commit, patched_kernel, configs[1], False)
     chosen = choose_selftests(own)
-    say(f"{len(chosen)} chosen: {_named(program.id for program in chosen)}" if chosen else "none chosen")
+    say(f"{len(chosen)} chosen: {some_of([program.id for program in chosen], _SHOWN)}" if chosen else "none chosen")
     there = [path for path in selection.touched if file_of(repository, applied.commit, path) is not None]
     if remark := unpicked(chosen, there):
         say(remark)
     named = tuple((f"{program.collection}/{program.name}", program.why) for program in chosen)
-    same = source_ids(repository, base.commit) == source_ids(repository, applied.commit)
+    same = same_sources(repository, base.commit, applied.commit)
     on_base = wanted(base.commit, base_kernel or patched_kernel, configs[0], True)
     base_side = None
     if base_kernel is not None or same:
@@ -124,9 +125,4 @@ def unpicked(chosen: Iterable[Program], touched: Iterable[str]) -> str:
     shared = [path.removeprefix(f"{SELFTESTS}/") for path in touched if path not in own and not _NO_CODE.search(path)]
     if not shared:
         return ""
-    return f"shared by many, so none is picked for: {_named(shared)}; --suite kselftest:NAME does"
-
-
-def _named(names: Iterable[str]) -> str:
-    told = list(names)
-    return ", ".join(told[:_SHOWN]) + (f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else "")
+    return f"shared by many, so none is picked for: {some_of(shared, _SHOWN)}; --suite kselftest:NAME does"
