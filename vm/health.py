@@ -27,7 +27,7 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 MARK = "KTRIAL_BOOT"  # in the environment of everything that the worker starts
@@ -77,25 +77,22 @@ class Health:
             time.sleep(_DEADLINE_POLL)
         found = [(self._owners[thing], thing[0], name) for thing, name in left.items()]
         found += [(self._test_at(at), "page pool", what) for at, what in self._pools.stalled()]
-        reports: dict[str, str] = {}
-        for at, text in self._memory.scan():
-            test = self._test_at(at)
-            reports[test] = f"{reports[test]}\n{text}" if test in reports else text
-        return found, reports
+        return found, by_test((self._test_at(at), text) for at, text in self._memory.scan())
 
     def dated(self, log: str) -> tuple[str, dict[str, str]]:
         """The kernel's complaints of devices that are still held taken out of its log, and given to the tests that ran
         when it began to wait for them.
         """
-        kept, told = [], dict[str, str]()
+        kept: list[str] = []
+        told: list[tuple[str, str]] = []
         for line in log.splitlines():
             stalled = _STALLED.match(line)
             test = self._test_at(float(stalled[1]) - 10.0) if stalled else ""
             if test:
-                told[test] = f"{told[test]}\n{line}" if test in told else line
+                told.append((test, line))
             else:
                 kept.append(line)
-        return "\n".join(kept), told
+        return "\n".join(kept), by_test(told)
 
     def _wait_for_namespaces(self) -> None:
         """Until every namespace that is to go is gone, or the kernel has said why not.
@@ -165,6 +162,14 @@ class Health:
 
 
 _LISTED = ("link", "namespace", "process")
+
+
+def by_test(told: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """What was told of each test, a line or more at a time, in one text."""
+    found: dict[str, str] = {}
+    for test, text in told:
+        found[test] = f"{found[test]}\n{text}" if test in found else text
+    return found
 
 
 def _open(folder: str) -> int | None:

@@ -30,7 +30,7 @@ from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol  # as pytest-rerunfailures and others use it: there is no public name
-from health import Health, Left
+from health import Health, Left, by_test
 from late_items import LateItems
 
 MARK = "ktrial:"
@@ -198,7 +198,7 @@ class GuestHalf:
             return [], {}, self.log.take()
         left, told = self.health.finish()
         after, late = self.health.dated(self.log.take())
-        return left, {test: "\n".join(filter(None, (told.get(test), late.get(test)))) for test in told | late}, after
+        return left, by_test((*told.items(), *late.items())), after
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:

@@ -171,13 +171,19 @@ def _with_splats(result: TestResult, complaints: _Complaints) -> TestResult:
 
 def _add_late(results: list[TestResult], late: str, boot: str, complaints: _Complaints) -> None:
     """What the kernel logged between two tests belongs to the one before: a timer, a work item, a grace period late."""
-    if not late:
-        return
-    for index in range(len(results) - 1, -1, -1):
-        if results[index].boot == boot:
-            log = f"{results[index].log}\n{late}".strip("\n")
-            results[index] = _with_splats(replace(results[index], log=log), complaints)
-            return
+    index = _last_in(results, boot)
+    if late and index is not None:
+        results[index] = _with_log(results[index], late, complaints)
+
+
+def _last_in(results: Sequence[TestResult], boot: str) -> int | None:
+    """The place of the test that ended last in a boot."""
+    return next((at for at in range(len(results) - 1, -1, -1) if results[at].boot == boot), None)
+
+
+def _with_log(result: TestResult, more: str, complaints: _Complaints) -> TestResult:
+    """With more of the kernel's log, and judged by all of it."""
+    return _with_splats(replace(result, log=f"{result.log}\n{more}".strip("\n")), complaints)
 
 
 def _add_health(results: list[TestResult], event: dict[str, Any], complaints: _Complaints) -> None:
@@ -190,16 +196,14 @@ def _add_health(results: list[TestResult], event: dict[str, Any], complaints: _C
         if result.boot != event.get("boot"):
             continue
         if text := reports.get(result.test):
-            log = f"{result.log}\n{text}".strip("\n")
-            results[index] = result = _with_splats(replace(result, log=log), complaints)
+            results[index] = result = _with_log(result, text, complaints)
         if result.test in left:
             results[index] = _with_left(result, tuple(left[result.test]))
 
 
 def _add_nonsense(results: list[TestResult], event: dict[str, Any]) -> None:
     """What a guest's last words hide by making no sense is laid at the door of the test that ended last in it."""
-    problem, boot = event.get(NONSENSE, ""), event.get("boot", "")
-    index = next((at for at in range(len(results) - 1, -1, -1) if results[at].boot == boot), None)
+    problem, index = event.get(NONSENSE, ""), _last_in(results, event.get("boot", ""))
     if not problem or index is None:
         return
     result = results[index]
