@@ -49,6 +49,14 @@ class Kernel:
         return median(sum(cost.insns for cost in profile.functions) for profile in self.profiles)
 
 
+@dataclass(frozen=True)
+class _Ran:
+    """The instructions of some functions in a side's first boot: each one's function, runs for a packet, and lines."""
+
+    executed: Mapping[int, tuple[str, float]]
+    frames: Mapping[int, tuple[Frame, ...]]
+
+
 def attribute(bench: str, base: Kernel, patched: Kernel, blamed: Blame = Blame()) -> Attribution:  # noqa: B008  # frozen
     """The functions that differ by more than boots of one kernel do."""
     for side, kernel in (("base", base), ("patched", patched)):
@@ -58,8 +66,9 @@ def attribute(bench: str, base: Kernel, patched: Kernel, blamed: Blame = Blame()
     changes = [_change(name, base, patched) for name in dict.fromkeys((*base.names, *patched.names))]
     differ = [change for change in changes if abs(change.delta) > change.noise + _EQUAL]
     names = {change.name for change in differ}
-    moved = _inlined(names, base, patched)
-    shared = _shares(names, base, patched, blamed)
+    before, after = _ran(base, names), _ran(patched, names)
+    moved = _inlined(names, before, after)
+    shared = _shares(before, after, blamed)
     functions = sorted(
         (
             _with_patches(_with_hosts(change, moved.get(change.name, {})), shared.get(change.name, {}))
@@ -101,42 +110,37 @@ def _with_patches(change: FunctionChange, shares: Mapping[int, float]) -> Functi
     return replace(change, patches=tuple(told))
 
 
-def _inlined(names: set[str], base: Kernel, patched: Kernel) -> dict[str, dict[str, float]]:
+def _inlined(names: set[str], base: _Ran, patched: _Ran) -> dict[str, dict[str, float]]:
     """By function, and by the function it was inlined into: its instructions there on patched, less those on base."""
     found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for kernel, sign in ((patched, 1.0), (base, -1.0)):
-        executed = _executed(kernel, names)
-        frames = kernel.frames(executed)
-        for address, (host, insns) in executed.items():
-            for name in {canonical(name) for name, _ in frames.get(address, ())} & names - {host}:
+    for side, sign in ((patched, 1.0), (base, -1.0)):
+        for address, (host, insns) in side.executed.items():
+            for name in {canonical(name) for name, _ in side.frames.get(address, ())} & names - {host}:
                 found[name][host] += sign * insns
     return found
 
 
-def _shares(names: set[str], base: Kernel, patched: Kernel, blamed: Blame) -> dict[str, dict[int, float]]:
+def _shares(base: _Ran, patched: _Ran, blamed: Blame) -> dict[str, dict[int, float]]:
     """By function and patch: instructions at lines that it added, less those at lines that it took away.
 
     A patch that touches a function's lines is named even if they come to nothing: it may have moved the others.
     """
     shares: dict[str, dict[int, float]] = defaultdict(lambda: defaultdict(float))
-    for kernel, lines, sign in ((patched, blamed.added, 1.0), (base, blamed.removed, -1.0)):
+    for side, lines, sign in ((patched, blamed.added, 1.0), (base, blamed.removed, -1.0)):
         if not lines:
             continue
-        executed = _executed(kernel, names)
-        frames = kernel.frames(executed)
-        for address, (name, insns) in executed.items():
-            number = next((lines[line] for _, line in frames.get(address, ()) if line in lines), None)
+        for address, (name, insns) in side.executed.items():
+            number = next((lines[line] for _, line in side.frames.get(address, ()) if line in lines), None)
             if number is not None:
                 shares[name][number] += sign * insns
     return shares
 
 
-def _executed(kernel: Kernel, names: set[str]) -> dict[int, tuple[str, float]]:
-    """The instructions of some functions in a side's first boot: function, and runs for a packet."""
+def _ran(kernel: Kernel, names: set[str]) -> _Ran:
     executed: dict[int, tuple[str, float]] = {}
     for addresses, runs in kernel.profiles[0].at:
         for address in addresses:
             name = kernel.function_of(address)
             if name in names:
                 executed[address] = (name, runs + executed.get(address, ("", 0.0))[1])
-    return executed
+    return _Ran(executed, kernel.frames(executed))
