@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from harness.allow_list import keep_lists, read_lists
+from harness.allow_list import keep_lists
 from harness.board_run import Wiring, run_on_board, wiring_of
 from harness.bpf_objects import compile_objects
 from harness.build.model import Kernel
@@ -35,7 +35,7 @@ from harness.report import safe
 from harness.report.excused import excused_in, excused_words
 from harness.report.json import read_result
 from harness.results import Outcome, SideResults
-from harness.settings import splat_lists
+from harness.settings import asked_lists
 from harness.store import RunFolder, find_run, new_run
 from harness.suites import Suite, find_suites, load_suite
 
@@ -82,7 +82,7 @@ def test(
     """
     board, wiring = board_options(on, iface, loop, peer, ssh_config)
     image = _chosen(kernel, board)
-    lists = read_lists((*splat_lists(), *(allow_splats or ())))
+    lists = asked_lists(allow_splats or ())
     suites = tuple(load_suite(name) for name in suite) if suite else find_suites()
     run = new_run(out, f"test-{image.parent.name if image else on}")
     asked = Invocation(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from harness.allow_list import keep_lists, read_lists
+from harness.allow_list import keep_lists
 from harness.cli_console import new_console
 from harness.cli_forms import Forms, Html, HtmlFolder, Junit, Ktap, Markdown, write_forms
 from harness.cli_progress import observing, tell_what_is_known
@@ -22,7 +22,7 @@ from harness.record import atomic_write
 from harness.report.decode import places_of
 from harness.report.terminal import Verbosity, render
 from harness.run_result import RunResult
-from harness.settings import perf_policy, splat_lists
+from harness.settings import asked_lists, perf_policy
 from harness.store import RunFolder, find_run, new_run
 from harness.trial import Trial
 
@@ -131,7 +131,7 @@ def run(
             instrument=instrument,
             rounds=rounds,
             policy=perf_policy(),
-            allow_splats=read_lists((*splat_lists(), *(allow_splats or ()))),
+            allow_splats=asked_lists(allow_splats or ()),
         )
         if (per_patch or bisect) and instrument is not Instrument.ICOUNT:
             raise UsageError(f"--per-patch and --bisect need exact figures, and {instrument} varies")

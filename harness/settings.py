@@ -21,18 +21,28 @@ from __future__ import annotations
 import dataclasses
 import os
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import platformdirs
 
+from harness.allow_list import AllowList, read_lists
 from harness.errors import UsageError
 from harness.perf.model import BenchPolicy, Policy
 from harness.places import runs_dir
 from harness.post.model import MailSettings, PatchworkSettings
 
-__all__ = ["mail_settings", "memory_file", "patchwork_settings", "perf_policy", "settings_file", "splat_lists"]
+__all__ = [
+    "asked_lists",
+    "mail_settings",
+    "memory_file",
+    "patchwork_settings",
+    "perf_policy",
+    "settings_file",
+    "splat_lists",
+]
 
 T = TypeVar("T", MailSettings, PatchworkSettings)
 
@@ -79,6 +89,11 @@ def memory_file(path: Path | None = None) -> Path:
         if given is not None and (not isinstance(given, str) or not given):
             raise UsageError(f"{file}: memory.file is {given!r}, not the name of a file")
     return Path(given).expanduser().resolve() if given else runs_dir() / "memory.sqlite"
+
+
+def asked_lists(given: Iterable[Path]) -> tuple[AllowList, ...]:
+    """The allow-lists of the settings, then those of a command line. Raises UsageError as read_lists does."""
+    return read_lists((*splat_lists(), *given))
 
 
 def splat_lists(path: Path | None = None) -> tuple[Path, ...]:

@@ -15,7 +15,7 @@ from rich.text import Text
 from harness.perf.model import Figure, FigureChange, Performance
 from harness.report import safe
 from harness.report.benches import short_name
-from harness.report.numbers import certainty, reading
+from harness.report.numbers import certainty, delta, reading
 from harness.report.renderables import Hanging, Name, Trimmed
 from harness.report.steps import steps_table
 from harness.report.tables import TextTable, lines_of, tables_of
@@ -127,6 +127,6 @@ def _cells(figure: Figure) -> Iterator[Text]:
         yield from (Text("cannot tell", "yellow"), Text(), Text())
         return
     style = _STYLES.get(figure.change, "")
-    yield Text(f"{round(figure.delta, 1):+.6g}" if round(figure.delta, 1) else "0", style)
+    yield Text(delta(figure.delta), style)
     yield Text(f"{figure.share:+.1%}", style)
     yield Text(reading(figure.noise))

@@ -10,7 +10,7 @@ from harness.perf.model import Attribution, Figure, FigureChange, Performance
 from harness.report import safe
 from harness.report.benches import short_name
 from harness.report.mail_lines import WIDTH, guarded, item, prose
-from harness.report.numbers import certainty, reading
+from harness.report.numbers import certainty, difference, reading
 from harness.report.steps import step_lines
 from harness.report.tables import TextTable, change_table
 from harness.report.where import SMALL
@@ -80,7 +80,7 @@ def _numbers(figure: Figure) -> str:
     """`115 -> 158  +43 +37.4%`, each under the other."""
     sides = f"{reading(figure.base)} -> {reading(figure.patched)}"
     between = certainty(figure)
-    return f"{sides:>16} {round(figure.delta, 1):>+8.6g} {figure.share:>+7.1%}" + (f" ({between})" if between else "")
+    return f"{sides:>16} {difference(figure.delta):>8} {figure.share:>+7.1%}" + (f" ({between})" if between else "")
 
 
 def _where(performance: Performance) -> list[str]:

@@ -24,7 +24,7 @@ from harness.report.excused import excused_splats, excused_words
 from harness.report.located import brief_lines
 from harness.report.logs import LineKind, detail_lines
 from harness.report.mail_again import try_again
-from harness.report.numbers import certainty, reading
+from harness.report.numbers import certainty, difference, reading
 from harness.report.steps import step_lines
 from harness.report.tables import lines_of, tables_of
 from harness.results import TestResult
@@ -197,8 +197,8 @@ def _performance(performance: Performance) -> str:
 def _figure(figure: Figure) -> tuple[str, ...]:
     base, patched, noise = (reading(value) for value in (figure.base, figure.patched, figure.noise))
     noise += f" ({certainty(figure)})" if figure.interval else ""
-    change = f"{round(figure.delta, 1):+.6g}"
-    return _cell(short_name(figure.bench)), base, patched, change, f"{figure.share:+.1%}", noise, _text(figure.unit)
+    changed = (difference(figure.delta), f"{figure.share:+.1%}")
+    return _cell(short_name(figure.bench)), base, patched, *changed, noise, _text(figure.unit)
 
 
 def _where(performance: Performance) -> str:

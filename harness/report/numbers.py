@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.perf.model import Figure
 
-__all__ = ["certainty", "clock", "difference", "reading"]
+__all__ = ["certainty", "clock", "delta", "difference", "reading"]
 
 
 def reading(value: float | None) -> str:
@@ -15,6 +15,11 @@ def reading(value: float | None) -> str:
 def difference(value: float) -> str:
     """With a sign and one decimal, which is more than a count of packets divided by a batch's length can tell."""
     return f"{round(value, 1):+.6g}"
+
+
+def delta(value: float) -> str:
+    """A difference that may be none."""
+    return difference(value) if round(value, 1) else "0"
 
 
 def certainty(figure: Figure) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from harness.perf.model import Attribution, Figure, FigureChange, Performance
 from harness.report.benches import short_name
 from harness.report.html.plots import Curve, Dots, bars, curve_plot, dot_plot
-from harness.report.numbers import certainty, difference, reading
+from harness.report.numbers import certainty, delta, difference, reading
 from harness.report.where import SMALL, kinds_of, remarks
 
 __all__ = [
@@ -177,4 +177,4 @@ def _where(group: Sequence[Attribution]) -> WhereView:
 def _delta(figure: Figure) -> str:
     if figure.change is FigureChange.UNKNOWN:
         return ""
-    return difference(figure.delta) if round(figure.delta, 1) else "0"
+    return delta(figure.delta)
