@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.places import cache_dir
 
-__all__ = ["EXAMPLES", "TREE", "base_image", "kernels_of"]
+__all__ = ["EXAMPLES", "TREE", "base_image", "kernels_of", "untested"]
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 TREE = "debian:6.12"
@@ -20,12 +20,16 @@ def kernels_of(series: str) -> dict[str, Path]:
     """bzImage of each side of an example's trial, by side."""
     cache_dir().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=cache_dir()) as folder:
-        out = Path(folder) / "result.json"
-        argv = [sys.executable, "-m", "harness.cli", "run", str(EXAMPLES / series), "--tree", TREE, "--accel", "tcg"]
-        argv += ["--test", "none", "--reruns", "0", "--json", str(out), "--out", f"{folder}/run", "--quiet"]
-        subprocess.run(argv, stdout=subprocess.DEVNULL, check=False)
+        run, out = Path(folder) / "run", Path(folder) / "result.json"
+        subprocess.run(untested(series, run, out), stdout=subprocess.DEVNULL, check=False)
         kernels = json.loads(out.read_bytes())["kernels"]
     return {kernel["side"]: Path(kernel["directory"]) / "bzImage" for kernel in kernels}
+
+
+def untested(series: str, run: Path, out: Path, *options: str) -> list[str]:
+    """The trial of an example that runs no test. run: its folder. out: file for its result, as JSON."""
+    argv = [sys.executable, "-m", "harness.cli", "run", str(EXAMPLES / series), "--tree", TREE, "--accel", "tcg"]
+    return [*argv, *options, "--test", "none", "--reruns", "0", "--quiet", "--out", str(run), "--json", str(out)]
 
 
 def base_image() -> Path:

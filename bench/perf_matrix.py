@@ -23,7 +23,7 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median
 
-from bench.kernels import EXAMPLES, TREE, kernels_of
+from bench.kernels import kernels_of, untested
 from harness.perf.measure import has_benches
 from harness.perf.model import FigureChange
 from harness.places import cache_dir
@@ -90,7 +90,9 @@ def _measured(selection: str) -> Timed:
     """A run that tests nothing and measures a selection of benches."""
     with tempfile.TemporaryDirectory(prefix="perf-matrix-", dir=cache_dir()) as folder:
         run, out = Path(folder) / "run", Path(folder) / "result.json"
-        done = subprocess.run(_command(selection, run, out), capture_output=True, check=False)
+        done = subprocess.run(
+            untested(SERIES, run, out, "--perf", *_options(selection)), capture_output=True, check=False
+        )
         if not out.is_file():
             raise SystemExit(f"ktrial run ended with {done.returncode}:\n{done.stderr.decode(errors='replace')}")
         performance = read_result(out).performance
@@ -108,12 +110,6 @@ def _measured(selection: str) -> Timed:
         len(failed),
         os.getloadavg()[0],
     )
-
-
-def _command(selection: str, run: Path, out: Path) -> list[str]:
-    argv = [sys.executable, "-m", "harness.cli", "run", str(EXAMPLES / SERIES), "--tree", TREE, "--accel", "tcg"]
-    argv += ["--perf", *_options(selection), "--test", "none", "--reruns", "0", "--quiet"]
-    return [*argv, "--out", str(run), "--json", str(out)]
 
 
 def _options(selection: str) -> list[str]:

@@ -25,6 +25,7 @@ from bench.figures_spread import Spread
 from bench.kernels import TREE
 from bench.perf_matrix import LIMITS
 from harness.report.benches import short_name
+from harness.surroundings import qemu_version
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance-spread.md"
 _LITTLE = 0.0005  # a spread that is told in words: 0.05 %
@@ -58,10 +59,7 @@ def _measured(name: str, words: Sequence[str], path: Path) -> Any:
 
 
 def _machine() -> str:
-    qemu = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=True).stdout
-    return (
-        f"{os.cpu_count()} processors, {qemu.splitlines()[0].partition(' (')[0]}, TCG, kernel {TREE.partition(':')[2]}"
-    )
+    return f"{os.cpu_count()} processors, {qemu_version().partition(' (')[0]}, TCG, kernel {TREE.partition(':')[2]}"
 
 
 def page(measured: Mapping[str, Any], machine: str) -> Iterator[str]:
