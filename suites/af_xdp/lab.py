@@ -11,14 +11,17 @@ import pytest
 from af_xdp.xsk import Bind, Desc, Umem, Xsk
 from bpf.libbpf import Object
 from net.ethtool import set_channels
+from net.features import Feature, advertised
 from net.link import Link, veth_pair, wait_for
 from net.namespace import Namespace
-from net.wire import Wire
+from net.wire import Wire, difference
 from net.xdp import Mode, attached
 
 __all__ = [
     "Ends",
     "Steer",
+    "advertises_zero_copy",
+    "assert_returned",
     "collect",
     "collect_completed",
     "ends_of",
@@ -68,6 +71,19 @@ def kept_pair(private: Namespace, left: str, right: str, **wanted: int) -> Itera
     finally:
         with private.entered():
             pair.__exit__(None, None, None)
+
+
+def advertises_zero_copy(link: Link) -> bool:
+    """Whether it says so over netlink (xsk-zerocopy)."""
+    told = advertised(link)
+    return told is not None and bool(told.xdp & Feature.XSK_ZEROCOPY)
+
+
+def assert_returned(got: Sequence[bytes], sent: Sequence[bytes]) -> None:
+    """Every frame that was sent came back, in order, its addresses swapped."""
+    for number, (frame, original) in enumerate(zip(got, sent, strict=True)):
+        wanted = original[6:12] + original[:6] + original[12:]
+        assert not difference(frame, wanted), f"frame {number}: {difference(frame, wanted)}"
 
 
 class Steer:

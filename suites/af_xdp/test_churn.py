@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from af_xdp.lab import Ends, Steer, collect, ends_of, pinned_pages, queued_pair, receiver
+from af_xdp.lab import Ends, Steer, advertises_zero_copy, collect, ends_of, pinned_pages, queued_pair, receiver
 from af_xdp.test_bind import ready, refusal
 from af_xdp.xdpsock import Xdpsock, started
 from af_xdp.xsk import Bind, Desc, Umem, Xsk
 from net.devices import card_pair
 from net.ethtool import channels, set_channels
-from net.features import Feature, advertised
 from net.link import Link, by_mac, ip, tuned, wait_for
 from net.namespace import Namespace
 from net.netlink import NetlinkError
@@ -104,11 +103,11 @@ def test_channels_change(short_lived: Ends, steer: Steer):
     works_again(short_lived, steer)
 
 
-def bind_and_feed(xsk: Xsk, ends: Ends, steer: Steer, mode: Mode) -> None:
+def bind_and_feed(xsk: Xsk, ends: Ends, steer: Steer, mode: Mode, flags: int = Bind.COPY) -> None:
     """A socket on queue 0, with a program that nobody will detach."""
     xsk.register(UMEM)
     xsk.make_rings(fill=64, completion=64, rx=64)
-    xsk.bind(ends.link, 0, Bind.COPY)
+    xsk.bind(ends.link, 0, flags)
     xsk.give(number * 2048 for number in range(64))
     steer.object.map("xsks").update(0, xsk.socket.fileno())
     attach(ends.link, steer.object.program("plain").fd, mode)
@@ -196,10 +195,13 @@ def test_sockets_come_and_go(short_lived: Ends, steer: Steer):
 
 def card_mode(link: Link, how: str) -> tuple[Bind, Mode]:
     """How to bind and to attach; a skip where the card does not advertise what that needs."""
-    told = advertised(link)
-    if how == "drv-zc" and (told is None or not told.xdp & Feature.XSK_ZEROCOPY):
+    if how == "drv-zc" and not advertises_zero_copy(link):
         pytest.skip(f"{link.name} does not advertise xsk-zerocopy")
     return (Bind.ZERO_COPY if how == "drv-zc" else Bind.COPY), (Mode.GENERIC if how == "skb" else Mode.NATIVE)
+
+
+def assert_mode(xsk: Xsk, how: str) -> None:
+    assert xsk.zero_copy == (how == "drv-zc"), f"asked for {how}, bound with zero_copy={xsk.zero_copy}"
 
 
 @contextlib.contextmanager
@@ -241,15 +243,10 @@ def test_driver_unbound(steer: Steer, how: str):
     before = pinned_pages()
     with cards() as ends, Xsk() as xsk:
         flags, mode = card_mode(ends.link, how)
-        xsk.register(UMEM)
-        xsk.make_rings(fill=64, completion=64, rx=64)
-        xsk.bind(ends.link, 0, flags)
-        assert xsk.zero_copy == (how == "drv-zc"), f"asked for {how}, bound with zero_copy={xsk.zero_copy}"
-        xsk.give(number * 2048 for number in range(64))
-        steer.object.map("xsks").update(0, xsk.socket.fileno())
         with contextlib.ExitStack() as stack:
-            attach(ends.link, steer.object.program("plain").fd, mode)
             stack.callback(_if_it_is_there, lambda: detach(ends.link, mode))
+            bind_and_feed(xsk, ends, steer, mode, flags)
+            assert_mode(xsk, how)
             ends.link.wait_until_up()
             stack.enter_context(traffic(ends.far, "-q0"))
             pump(xsk, 12)
@@ -314,15 +311,10 @@ def go_round(xsk: Xsk, ours: collections.deque[int], frames: int) -> None:
 def bound_to(ends: Ends, steer: Steer, how: str) -> Iterator[Xsk]:
     """A receiving socket on a card in the mode asked for; a skip where the card does not advertise it."""
     flags, mode = card_mode(ends.link, how)
-    with Xsk() as xsk:
-        xsk.register(UMEM)
-        xsk.make_rings(fill=64, completion=64, rx=64)
-        xsk.bind(ends.link, 0, flags)
-        assert xsk.zero_copy == (how == "drv-zc"), f"asked for {how}, bound with zero_copy={xsk.zero_copy}"
-        xsk.give(number * 2048 for number in range(64))
-        with steer.into(ends.link, mode, xsk):
-            ends.link.wait_until_up()
-            yield xsk
+    with receiver(ends, steer, mode, umem=UMEM, flags=flags) as xsk:
+        assert_mode(xsk, how)
+        ends.link.wait_until_up()
+        yield xsk
 
 
 @cases("how", ["skb", "drv-copy", "drv-zc"])

@@ -11,13 +11,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from af_xdp.lab import Ends, ends_of
+from af_xdp.lab import Ends, advertises_zero_copy, assert_returned, ends_of
 from af_xdp.xdpsock import Refused, Xdpsock, stamped, started
-from net.devices import card_pair
-from net.ethtool import rings
-from net.features import Feature, advertised
+from net.devices import card_pair, use_up_buffers
 from net.link import tuned, wait_for
-from net.wire import Wire, difference, ethernet
+from net.wire import difference
 from xdp_multibuf.cases import cases
 
 DEVICES = ("veth", "virtio_net", "vmxnet3", "e1000e", "igb")
@@ -63,8 +61,7 @@ def bound(ends: Ends, mode: str, *words: str) -> Iterator[Xdpsock]:
 
 def _lacks(ends: Ends, mode: str, error: Refused) -> bool:
     """Every device has generic XDP and copy mode; zero-copy is refused only where it is not advertised."""
-    told = advertised(ends.link)
-    if mode == "drv-zc" and told is not None and told.xdp & Feature.XSK_ZEROCOPY:
+    if mode == "drv-zc" and advertises_zero_copy(ends.link):
         return False
     return mode != "skb" and (error.errno == "EOPNOTSUPP" or (error.errno == "EINVAL" and mode == "drv-zc"))
 
@@ -133,9 +130,7 @@ def test_l2fwd(ends: Ends, mode: str):
         got = ends.wire.frames(COUNT)
     check(told, mode)
     assert (told["rx"]["packets"], told["tx"]["packets"]) == (COUNT, COUNT)
-    for number, (frame, sent) in enumerate(zip(got, frames(), strict=True)):
-        wanted = sent[6:12] + sent[:6] + sent[12:]
-        assert not difference(frame, wanted), f"frame {number}: {difference(frame, wanted)}"
+    assert_returned(got, frames())
 
 
 JUMBO = (60, 9000, 3840, 3841, 1514, 5000, 9014)  # 4096 less XDP_PACKET_HEADROOM fit into a chunk
@@ -150,24 +145,14 @@ def test_jumbo_frames_forwarded(ends: Ends, device: str, mode: str):
         one.set_mtu(9000)
         one.wait_until_up()
     with bound(ends, mode, "-l", "-p", "-F", "--verify", f"-C{len(sent)}") as running:
-        _use_up_buffers(ends)
+        use_up_buffers(ends.link, ends.wire.send)
         send(ends, sent)
         told = running.summary()
         got = ends.wire.frames(len(sent))
     check(told, mode)
     assert told["verify"]["checked"] == len(sent), told["verify"]
     assert told["rx"]["buffers"] == told["tx"]["buffers"] > len(sent), f"no frame took several buffers: {told}"
-    for number, (frame, original) in enumerate(zip(got, sent, strict=True)):
-        wanted = original[6:12] + original[:6] + original[12:]
-        assert not difference(frame, wanted), f"frame {number}: {difference(frame, wanted)}"
-
-
-def _use_up_buffers(ends: Ends) -> None:
-    """Those from before the program have no room for XDP (virtio_net.c:mergeable_xdp_get_buf)."""
-    count = rings(ends.link).rx
-    with Wire(ends.link, 0x88B6) as hear:
-        ends.wire.send(ethernet(60, kind=0x88B6), count)
-        hear.frames(count)
+    assert_returned(got, sent)
 
 
 @cases("way", ["spin", "busy-poll", "no-need-wakeup"])

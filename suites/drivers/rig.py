@@ -8,17 +8,16 @@ from typing import Protocol
 
 import pytest
 from drivers.rows import Native, Row
-from net.ethtool import rings
+from net.devices import use_up_buffers
 from net.features import Feature, advertised
 from net.link import DEADLINE, Link
 from net.netlink import NetlinkError
 from net.remote import Remote
-from net.wire import Wire, ethernet
+from net.wire import FLUSH_TYPE, Wire, ethernet
 from net.xdp import Mode, detach
 
 __all__ = ["Far", "Rig", "reach"]
 
-_FLUSH_TYPE = 0x88B6  # IEEE 802 local experimental EtherType 2: programs of the tests pass it
 _SOON = 0.2  # seconds
 
 
@@ -91,10 +90,7 @@ class Rig:
 
     def use_up_buffers(self) -> None:
         """Have the device receive until each buffer that it has now is used; a small frame takes one, and is passed."""
-        count = rings(self.link).rx
-        with Wire(self.link, _FLUSH_TYPE) as hear:
-            self.far.send(ethernet(60, kind=_FLUSH_TYPE), count)
-            hear.frames(count)
+        use_up_buffers(self.link, self.far.send)
 
     def skip_without_rx_sg(self, error: NetlinkError) -> None:
         """Skip a refusal of a frags program at the large MTU by a driver that does not claim to take it."""
@@ -127,10 +123,10 @@ def _flush(sender: Link, receiver: Link) -> None:
 
     It delivers such frames after the next that comes (qemu_net_queue_send), so the second one is the last.
     """
-    with Wire(receiver, _FLUSH_TYPE) as hear, Wire(sender, 0) as say:
+    with Wire(receiver, FLUSH_TYPE) as hear, Wire(sender, 0) as say:
         end = time.monotonic() + DEADLINE
         for number in (b"first", b"second"):
-            frame = ethernet(60, kind=_FLUSH_TYPE) + number
+            frame = ethernet(60, kind=FLUSH_TYPE) + number
             while True:
                 say.send(frame)
                 if hear.receive_until(frame, 0.2):

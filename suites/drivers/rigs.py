@@ -30,7 +30,6 @@ __all__ = ["rig_of"]
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 2, 0x1000
 _NETDEVSIM = Path("/sys/bus/netdevsim")
 _NETDEVSIM_ID = 7700
-_FLUSH_TYPE = 0x88B6  # IEEE 802 local experimental EtherType 2: programs of the tests pass it
 
 
 @contextlib.contextmanager

@@ -77,13 +77,12 @@ def _assert_bytes(bench: Bench, before: dict[str, int]) -> None:
     """
     sizes = {action: [len(frame) for frame in _frames(action)] for action in COUNTS}
     sizes[Action.PASS].append(len(MARKER))
-    counted = dict(bench.rig.row.counts if bench.mode is Mode.NATIVE else bench.rig.row.generic_counts)
+    counted, now = _counted(bench.rig.row, bench.mode), bench.rig.link.statistics
     for packets, name in (("rx_packets", "rx_bytes"), ("tx_packets", "tx_bytes")):
         each = [size for action in counted.get(packets, ()) for size in sizes[action]]
-        grown = bench.rig.link.statistics[name] - before[name]
+        grown = now[name] - before[name]
         right = {sum(each) + more * len(each) for more in (0, -14, 4, 12)}
         assert packets not in counted or grown in right, f"{bench.who}: {name} grew by {grown} for frames of {each}"
-    now = bench.rig.link.statistics
     errors = {name: now[name] - before[name] for name in _BAD if now[name] != before[name]}
     assert not errors, f"{bench.who}: no frame was bad, and errors were counted: {errors}"
 
@@ -122,8 +121,13 @@ def _assert_driver_s(bench: Bench, before: collections.Counter[str]) -> None:
 
 def _wanted(row: Row, mode: Mode) -> dict[str, int]:
     """By how much each counter is to grow, by the actions that it counts; the marker that is passed at the end too."""
-    counted = row.counts if mode is Mode.NATIVE else row.generic_counts
+    counted = _counted(row, mode).items()
     return {name: sum(COUNTS[action] + (action is Action.PASS) for action in actions) for name, actions in counted}
+
+
+def _counted(row: Row, mode: Mode) -> dict[str, tuple[Action, ...]]:
+    """By counter of packets the actions whose frames it counts."""
+    return dict(row.counts if mode is Mode.NATIVE else row.generic_counts)
 
 
 def _grown(rig: Rig, before: dict[str, int], names: Iterable[str]) -> dict[str, int]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 
 import pytest
 
+from net.ethtool import rings
 from net.link import Link, by_mac, quiet
+from net.wire import FLUSH_TYPE, Wire, ethernet
 
-__all__ = ["card_pair", "lacking"]
+__all__ = ["card_pair", "lacking", "use_up_buffers"]
 
 
 def lacking(device: str) -> str:
@@ -35,6 +38,18 @@ def card_pair(device: str) -> tuple[Link, Link]:
     for link in (first, second):
         quiet(link)
     return first, second
+
+
+def use_up_buffers(link: Link, send: Callable[[bytes, int], object]) -> None:
+    """Have a device receive until each buffer that it has now is used; a small frame takes one, and is passed.
+
+    Those from before its program may have no room for XDP (virtio_net.c:mergeable_xdp_get_buf). send: puts a frame on
+    the device's wire so often.
+    """
+    count = rings(link).rx
+    with Wire(link, FLUSH_TYPE) as hear:
+        send(ethernet(60, kind=FLUSH_TYPE), count)
+        hear.frames(count)
 
 
 def _asked() -> dict[str, dict]:

@@ -14,9 +14,10 @@ import pytest
 
 from net.link import DEADLINE, Link
 
-__all__ = ["BROADCAST", "TEST_TYPE", "Wire", "difference", "ethernet", "payload"]
+__all__ = ["BROADCAST", "FLUSH_TYPE", "TEST_TYPE", "Wire", "difference", "ethernet", "payload"]
 
 TEST_TYPE = 0x88B5  # IEEE 802 local experimental EtherType: no protocol of the kernel takes these frames
+FLUSH_TYPE = 0x88B6  # IEEE 802 local experimental EtherType 2: programs of the tests pass it
 BROADCAST = b"\xff" * 6
 _EVERY_TYPE = 3  # ETH_P_ALL: also what this host sends; told apart by its packet type
 _OUTGOING = 4  # PACKET_OUTGOING
