@@ -14,6 +14,8 @@ from net.wire import FLUSH_TYPE, Wire, ethernet
 
 __all__ = ["card_pair", "lacking", "use_up_buffers"]
 
+_MTU = 1500  # bytes
+
 
 def lacking(device: str) -> str:
     """Why there is no such pair, in one line; "" where there is. device: as in the manifest."""
@@ -26,8 +28,9 @@ def lacking(device: str) -> str:
 
 
 def card_pair(device: str) -> tuple[Link, Link]:
-    """The two cards of a device, each hearing what the other sends. Without IPv6; up or down as they were left.
+    """The two cards of a device, each hearing what the other sends.
 
+    They have the MTU of Ethernet and no IPv6, and are up or down as they were left.
     Skips the test, saying what is missing, where QEMU or the kernel has no such card.
     """
     reason = lacking(device)
@@ -37,6 +40,8 @@ def card_pair(device: str) -> tuple[Link, Link]:
     first, second = (link for link in links if link is not None)
     for link in (first, second):
         quiet(link)
+        if link.state.mtu != _MTU:
+            link.set_mtu(_MTU)
     return first, second
 
 
