@@ -50,6 +50,7 @@ class Row:
     undecided: told or not, as it happens or as the kernel is newer or older.
     forgets_program: why an MTU or ring change and `ip link set down` must not be tried with a native program, or "".
     leaks_replaced: why one native program must not be put in another's place, or "".
+    warns_of_channels: why channels must not go while frames come, or "".
     own_fragments: the fragments that a native program sees are the driver's own, not those of a copied skb.
     keeps_buffers: receive buffers from before a native program stay in use. They have no room for XDP, and a long frame
     that comes into one is dropped, and counted (virtio_net.c:mergeable_xdp_get_buf).
@@ -75,6 +76,7 @@ class Row:
     undecided: Feature = _NOTHING
     forgets_program: str = ""
     leaks_replaced: str = ""
+    warns_of_channels: str = ""
     own_fragments: bool = False
     keeps_buffers: bool = False
     forgets_sent: str = ""
@@ -191,6 +193,7 @@ TABLE = (
         frags_jumbo=False,
         undecided=Feature.BASIC,
         features=Feature.HW_OFFLOAD,
+        warns_of_channels="nsim_set_channels waits for no frame of a queue that goes; netif_get_rxqueue warns of it",
     ),
     Row(
         "bonding",
