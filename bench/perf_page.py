@@ -74,11 +74,14 @@ def page(measured: Mapping[str, Any], machine: str) -> Iterator[str]:
 
 def _overhead(told: Mapping[str, Any]) -> Iterator[str]:
     ratios = [under / plain for plain, under in told["pairs"]]
-    differ = "no reading differs" if not told["differ"] else f"{told['differ']} readings differ"
+    furthest = f", `{short_name(told['furthest'])}`" if told["furthest"] else ""
+    missing = f"; read in some boots only: {len(told['missing'])}" if told["missing"] else ""
     yield from ("", "## What the profile plugin costs", "")
     yield (
         f"A boot of the quick selection under the plugin takes {median(ratios):.3f} times as long as one without"
-        f" ({min(ratios):.3f} to {max(ratios):.3f}, {len(ratios)} pairs in turns, wall-clock); {differ}."
+        f" ({min(ratios):.3f} to {max(ratios):.3f}, {len(ratios)} pairs in turns, wall-clock). Of {told['readings']}"
+        f" readings {told['same']} are the same to the digit in all of these boots, and none under the plugin lies more"
+        f" than {told['beyond']:.2%} beyond those without it{furthest}{missing}."
     )
 
 

@@ -2,11 +2,17 @@
 
 from dataclasses import asdict
 
+import pytest
+
 from bench.figures_spread import spreads_of
 from bench.perf_matrix import Timed, over_limits, stages_of
 from bench.perf_page import page
+from bench.profile_overhead import compare
 from harness.perf.model import Boot, Reading
 
+A, B = "s/f.py::bench_a[x]", "s/f.py::bench_b[x]"
+PLAIN = [{A: 100.0, B: 200.0}, {A: 100.0, B: 202.0}]
+UNDER = [{A: 100.0, B: 201.0}, {A: 100.0, B: 202.2}]
 EVENTS = """\
 2026-01-01T10:00:00+00:00 tests-1: begins
 2026-01-01T10:00:10+00:00 tests-1: done
@@ -31,7 +37,7 @@ def timed(selection, seconds):
 
 def shown(*values):
     measured = {
-        "profile_overhead": {"pairs": [[10.0, 12.0], [10.0, 13.0], [10.0, 12.5]], "differ": 0},
+        "profile_overhead": {"pairs": [[10.0, 12.0], [10.0, 13.0], [10.0, 12.5]], **asdict(compare(PLAIN, UNDER))},
         "perf_matrix": [asdict(timed("quick", 75.0)), asdict(timed("every", 900.0))],
         "figures_spread": {
             "boots": len(values),
@@ -60,11 +66,20 @@ def test_equal_seeds_are_compared_to_the_digit():
     assert not other.equal
 
 
+def test_what_the_plugin_changes_is_told_from_what_boots_differ_by():
+    compared = compare(PLAIN, UNDER)
+    assert (compared.readings, compared.same, compared.furthest, compared.missing) == (2, 1, B, ())
+    assert compared.beyond == pytest.approx(0.2 / 201)
+    assert compare(PLAIN, PLAIN).beyond == 0
+    assert compare(PLAIN, [UNDER[0], {A: 103.0}]).missing == (B,)
+    assert compare(PLAIN, [{**UNDER[0], A: 97.0}]).beyond == 0.03
+
+
 def test_the_page_has_every_figure_and_how_it_came():
     text = shown(100, 100, 102, 102)
-    assert (
-        "1.250 times as long as one without (1.200 to 1.300, 3 pairs in turns, wall-clock); no reading differs" in text
-    )
+    assert "1.250 times as long as one without (1.200 to 1.300, 3 pairs in turns, wall-clock)" in text
+    assert "Of 2 readings 1 are the same to the digit" in text
+    assert "more than 0.10% beyond those without it, `b[x]`." in text
     assert "| quick | 79 | 55 | 6 | 30 | 45 | 75 | 90 | 0.3 |" in text
     assert "| every | 79 | 55 | 6 | 30 | 870 | 900 | - | 0.3 |" in text
     assert "called no changes" in text
