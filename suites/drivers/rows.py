@@ -50,6 +50,7 @@ class Row:
     undecided: told or not, as it happens or as the kernel is newer or older.
     forgets_program: why an MTU or ring change and `ip link set down` must not be tried with a native program, or "".
     leaks_replaced: why one native program must not be put in another's place, or "".
+    deafened: frames that come while its rings change may be the last ones that QEMU's card ever takes.
     warns_of_channels: why channels must not go while frames come, or "".
     own_fragments: the fragments that a native program sees are the driver's own, not those of a copied skb.
     keeps_buffers: receive buffers from before a native program stay in use. They have no room for XDP, and a long frame
@@ -76,6 +77,7 @@ class Row:
     undecided: Feature = _NOTHING
     forgets_program: str = ""
     leaks_replaced: str = ""
+    deafened: bool = False
     warns_of_channels: str = ""
     own_fragments: bool = False
     keeps_buffers: bool = False
@@ -156,7 +158,7 @@ TABLE = (
         forgets_sent="vmxnet3_xdp_set resets the device and forgets the frames in its transmit ring",
     ),
     Row("e1000", maker="card", card="e1000", driver="e1000", native=Native.NONE),
-    Row("e1000e", maker="card", card="e1000e", driver="e1000e", native=Native.NONE),
+    Row("e1000e", maker="card", card="e1000e", driver="e1000e", native=Native.NONE, deafened=True),
     Row(
         "igb",
         maker="card",

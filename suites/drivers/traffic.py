@@ -30,6 +30,7 @@ class Traffic:
     def __init__(self, far: Far) -> None:
         self._far = far
         self._over = threading.Event()
+        self._may_send = threading.Lock()
         self.sent = 0
         self.refused = 0
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -37,13 +38,17 @@ class Traffic:
     def _run(self) -> None:
         number = 0
         while not self._over.is_set():
-            try:
-                self._far.send(numbered(number))
-                self.sent += 1
-            except OSError:
-                self.refused += 1
+            with self._may_send:
+                self._send(numbered(number))
             number += 1
             time.sleep(_PAUSE)
+
+    def _send(self, frame: bytes) -> None:
+        try:
+            self._far.send(frame)
+            self.sent += 1
+        except OSError:
+            self.refused += 1
 
     def start(self) -> None:
         self._thread.start()
@@ -51,6 +56,12 @@ class Traffic:
     def stop(self) -> None:
         self._over.set()
         self._thread.join()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is sent while the block runs."""
+        with self._may_send:
+            yield
 
     def wait_for_more(self, frames: int = 5) -> None:
         """Until so many more have been sent."""
