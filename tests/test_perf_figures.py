@@ -46,7 +46,8 @@ def figure(*args):
         ((1000, 1000), (1002, 1002), (1000, 1000), FigureChange.WORSE),
         # Base differs from itself by as much.
         ((100, 100), (110, 110), (110, 100), FigureChange.SAME),
-        ((100, 104), (110, 110), (101, 100), FigureChange.WORSE),
+        ((100, 104), (111, 111), (101, 100), FigureChange.WORSE),
+        ((100, 104), (110, 110), (101, 100), FigureChange.SAME),
         # So does patched, which may have become unsteady but is not known to be slower.
         ((100, 100), (100, 120), (100, 100), FigureChange.SAME),
     ],
@@ -55,13 +56,22 @@ def test_a_change_is_above_the_noise_and_the_policy(base, patched, control, chan
     assert figure(base, patched, control).change is change
 
 
+def test_batches_that_take_one_of_two_values_are_noise():
+    batches = {"base": (100,) * 8 + (106,) * 7, "patched": (100,) * 7 + (106,) * 8, "control": (100,) * 8 + (106,) * 7}
+    every = [Boot(role, seed, (Reading(NAME, "u", batches[role]),)) for role in batches for seed in (1, 2)]
+    (only,) = figures_of(every, POLICY)
+    assert (only.delta, only.noise, only.change) == (6, 3, FigureChange.WORSE)
+    (only,) = seen_again([only], [Attribution(NAME, 0.0)], POLICY)
+    assert (only.noise, only.change) == (6, FigureChange.SAME)
+
+
 def test_a_figure_is_the_median_of_its_boots_and_its_batches():
     readings = (Reading(NAME, "insns/packet", (100, 900, 101, 100, 100)),)
     odd = [Boot(role, seed, readings) for role in ("base", "patched", "control") for seed in (1, 2)]
     (only,) = figures_of(odd, POLICY)
-    assert (only.base, only.patched, only.noise, only.change) == (100, 100, 0, FigureChange.SAME)
+    assert (only.base, only.patched, only.noise, only.change) == (100, 100, 0.5, FigureChange.SAME)
     only = figure((100, 104), (110, 112), (101, 100))
-    assert (only.base, only.patched, only.delta, only.noise) == (102, 111, 9, 4)
+    assert (only.base, only.patched, only.delta, only.noise) == (102, 111, 9, 8)
     assert only.share == pytest.approx(9 / 102)
     assert only.boots == (("base", (100, 104)), ("patched", (110, 112)), ("control", (101, 100)))
 
@@ -96,6 +106,8 @@ def verdict(performance, patched=Outcome.PASSED):
     [
         (10.4, FigureChange.WORSE, 0),  # what a packet takes is rounded down
         (8.5, FigureChange.WORSE, 1.5),
+        (5.1, FigureChange.WORSE, 4.9),
+        (4.9, FigureChange.SAME, 10),
         (0.0, FigureChange.SAME, 10),  # the boots of one kernel happened to agree
         (-10.0, FigureChange.SAME, 20),
     ],
@@ -103,6 +115,13 @@ def verdict(performance, patched=Outcome.PASSED):
 def test_a_change_that_the_profile_s_boots_do_not_see_is_noise(again, change, noise):
     (found,) = seen_again([figure((100, 100), (110, 110), (100, 100))], [Attribution(NAME, again)], POLICY)
     assert (found.change, found.noise, found.delta) == (change, noise, 10)
+
+
+def test_what_the_profile_s_boots_see_counts_by_the_policy_too():
+    first = figure((1000, 1000), (1002.9, 1002.9), (1000, 1000.5))
+    for again, change in ((1.95, FigureChange.SAME), (2.0, FigureChange.WORSE)):
+        (found,) = seen_again([first], [Attribution(NAME, again)], POLICY)
+        assert (found.change, found.noise) == (change, 1)
 
 
 def test_a_profile_that_failed_doubts_nothing():

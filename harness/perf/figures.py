@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import median
+from statistics import median, quantiles
 
 from harness.perf.model import Attribution, Boot, Figure, FigureChange, Policy, Reading
 
 __all__ = ["figures_of", "seen_again"]
 
+_CHANGED = (FigureChange.WORSE, FigureChange.BETTER)
 _ROLES = ("base", "patched", "control")
 # Above what floating point makes of equal readings.
 _EQUAL = 1e-9
 # bpf_test_run() rounds what a packet took down, and a profile does not.
 _ROUNDING = 1.0
+# By chance two medians of two boots differ by more than what four differ by once in 25 times, and by more than twice as
+# much once in some thousand. A trial has hundreds of figures.
+_TIMES = 2.0
+# Batches that take one of two values by chance have a median that may take either; half of them lie within this.
+_OF_BATCHES = 0.5
 
 
 def figures_of(boots: Sequence[Boot], policy: Policy) -> tuple[Figure, ...]:
@@ -27,7 +33,7 @@ def seen_again(figures: Sequence[Figure], profiled: Sequence[Attribution], polic
     """The figures as they are once the boots under the profile are known, which measured what changed once more.
 
     A figure may take one of two values by a chance that no seed governs, and all boots of one kernel the same one. What
-    these boots differ from the first by is noise as well, and what does not exceed it is no change.
+    the two measurements differ by is noise, and each has to be above that and to count by the policy.
     """
     again = {each.bench: each.delta for each in profiled if not each.failure}
     return tuple(
@@ -36,10 +42,15 @@ def seen_again(figures: Sequence[Figure], profiled: Sequence[Attribution], polic
 
 
 def _doubted(figure: Figure, again: float, policy: Policy) -> Figure:
-    apart = abs(figure.delta - again)
-    if apart <= max(_ROUNDING, figure.noise) or figure.base is None or figure.patched is None:
+    base, apart = figure.base, abs(figure.delta - again)
+    if base is None or figure.change not in _CHANGED:
         return figure
-    return replace(figure, noise=apart, change=_change(figure.base, figure.patched, apart, policy.of(figure.bench)))
+    if apart > max(_ROUNDING, figure.noise):
+        figure = replace(figure, noise=apart)
+    least = min(abs(figure.delta), abs(again) + max(0.0, _ROUNDING - figure.noise))
+    if figure.delta * again <= 0 or least <= figure.noise + _EQUAL:  # then the first was chance
+        return replace(figure, change=FigureChange.SAME, noise=max(figure.noise, abs(figure.delta)))
+    return figure if _counts(least, base, policy.of(figure.bench)) else replace(figure, change=FigureChange.SAME)
 
 
 def _figure(bench: str, boots: Sequence[Boot], policy: Policy) -> Figure:
@@ -56,7 +67,8 @@ def _figure(bench: str, boots: Sequence[Boot], policy: Policy) -> Figure:
     if missing or base is None or patched is None or not medians["control"]:
         why = missing[0] if missing else "no boot measured it on every side"
         return Figure(bench, unit, FigureChange.UNKNOWN, base, patched, boots=told, why=why)
-    noise = max(_spread((*medians["base"], *medians["control"])), _spread(medians["patched"]))
+    noise = _TIMES * max(_spread((*medians["base"], *medians["control"])), _spread(medians["patched"]))
+    noise = max(noise, *(_OF_BATCHES * _middle(each.values) for role in _ROLES for each in found[role]))
     return Figure(bench, unit, _change(base, patched, noise, policy.of(bench)), base, patched, noise, told)
 
 
@@ -64,10 +76,14 @@ def _change(base: float, patched: float, noise: float, limits: tuple[float, floa
     delta = patched - base
     if abs(delta) <= noise + _EQUAL:
         return FigureChange.SAME
-    units, share = limits
-    if abs(delta) < units - _EQUAL and abs(delta) < share * base - _EQUAL:
+    if not _counts(abs(delta), base, limits):
         return FigureChange.SAME
     return FigureChange.WORSE if delta > 0 else FigureChange.BETTER
+
+
+def _counts(delta: float, base: float, limits: tuple[float, float]) -> bool:
+    units, share = limits
+    return delta >= units - _EQUAL or delta >= share * base - _EQUAL
 
 
 def _reading(boot: Boot, bench: str) -> Reading:
@@ -82,3 +98,11 @@ def _missing(role: str, reading: Reading) -> str:
 
 def _spread(values: Sequence[float]) -> float:
     return max(values) - min(values) if values else 0.0
+
+
+def _middle(batches: Sequence[float]) -> float:
+    """The interquartile range."""
+    if len(batches) < 2:
+        return 0.0
+    low, _, high = quantiles(batches, n=4, method="inclusive")
+    return high - low

@@ -57,7 +57,7 @@ def measure(
     times = "one boot" if asked.quick else f"each of {_BOOTS} boots"
     how = (
         f"instructions by the guest's own clock under QEMU's TCG; medians of {BATCHES} batches in {times} a kernel;"
-        f" the noise floor is base against itself, in {_BOOTS} more boots with other seeds"
+        f" the noise floor is twice what boots of one kernel differ by, of base with {_BOOTS} more with other seeds"
         f"{counts_from(asked.policy)}"
     )
     performance = Performance(Instrument.ICOUNT, how, figures_of(boots, asked.policy), asked.policy)
