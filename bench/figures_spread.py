@@ -1,38 +1,53 @@
 """Measure one kernel again and again: how far do its figures spread, and is a change ever called?
 
-    python -m bench.figures_spread [--boots 100] [--all] [-k EXPRESSION] [--json FILE]
+    python -m bench.figures_spread [--boots 100] [--all] [-k EXPRESSION] [--json FILE] [--state FILE]
 
 Half of the boots have seeds of their own, the other half the same seeds again. For each bench: median, spread over
-seeds in percent, and whether equal seeds gave equal figures to the digit. Then every four boots with seeds that follow
-each other are put on trial as base, patched and base again. Exits with 1 if a trial calls a change.
+seeds in percent, and whether equal seeds gave equal figures to the digit. Then every six seeds that follow each other
+are put on trial as a run does it: base and patched with two of them, base again with two more, and both once more with
+the last two for what has changed. Exits with 1 if a trial calls a change. Each boot is kept in a file as it ends, and a
+later call makes those that are missing; those of other suites, another kernel or another choice are not counted.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from statistics import median
 
 from bench.kernels import base_image
+from bench.mutants import suites_digest
+from harness import record
 from harness.bpf_objects import compile_objects
 from harness.machine.model import Accelerator
 from harness.passes import Bench
 from harness.perf.boots import Measured, at_once, readings, run_boots, session_of
-from harness.perf.figures import figures_of
+from harness.perf.figures import figures_of, seen_again
 from harness.perf.measure import has_benches
-from harness.perf.model import QUICK, Boot, FigureChange, Policy
+from harness.perf.model import QUICK, Attribution, Boot, Figure, FigureChange, Policy
+from harness.places import cache_dir
 from harness.plan import Invocation, Silent
-from harness.store import new_run
+from harness.store import inputs_digest, new_run
 from harness.suites import find_suites
 
-# Of three pairs of boots with equal seeds, as harness/perf/measure.py has them.
-_OF_A_TRIAL = ("base", "patched", "base", "patched", "control", "control")
+# What the two boots of each seed are in a trial, as harness/perf/measure.py and where.py have them.
+_OF_A_TRIAL = (("base", "patched"), ("base", "patched"), ("control", ""), ("", "control"), ("b", "p"), ("b", "p"))
+
+
+@dataclass(frozen=True)
+class State:
+    """The boots that were made. inputs: digest of what they were made of."""
+
+    inputs: str
+    boots: tuple[Boot, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,11 +76,13 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="every bench, and not the quick selection")
     parser.add_argument("-k", dest="keyword", default="")
     parser.add_argument("--json", type=Path, help="write what was measured to this file as well")
+    parser.add_argument("--state", type=Path, help="file that keeps the boots")
     options = parser.parse_args()
     image = base_image()
+    place = options.state or cache_dir() / "figures-spread.json"
     with tempfile.TemporaryDirectory(prefix="figures-spread-", dir=image.parents[2]) as folder:
         os.environ["KTRIAL_RUNS"] = folder
-        boots = _boots(image, options.boots, options.keyword, "" if options.all else QUICK)
+        boots = _boots(image, options.boots, options.keyword, "" if options.all else QUICK, place)
     spreads = spreads_of(boots)
     _print_spreads(spreads, len(boots))
     trials, called = _print_trials(boots)
@@ -80,21 +97,26 @@ def main() -> int:
     return 1 if called else 0
 
 
-def _boots(image: Path, count: int, keyword: str, mark: str) -> list[Boot]:
-    """Two boots for each seed, as many at once as there are processors."""
+def _boots(image: Path, count: int, keyword: str, mark: str, place: Path) -> list[Boot]:
+    """Two boots for each seed, as many at once as there are processors. place: keeps them."""
     run = new_run(None, "figures-spread")
     suites = tuple(filter(has_benches, find_suites()))
+    inputs = inputs_digest(suites_digest(suites), hashlib.sha256(image.read_bytes()).hexdigest(), keyword, mark)
+    state = record.load_if(place, State)
+    if state is None or state.inputs != inputs:
+        state = State(inputs)
     objects = compile_objects(suites, run.path / "bpf")
-    asked = Invocation("", str(Path.cwd()), keyword=keyword)
-    bench = replace(Bench.of(asked, Accelerator.TCG, suites, objects), mark=mark)
+    bench = Bench.of(Invocation("", str(Path.cwd()), keyword=keyword), Accelerator.TCG, suites, objects)
+    bench = replace(bench, mark=mark)
     wanted = [Measured("boot", 1 + number // 2, image, f"boot-{number % 2}") for number in range(count)]
-    boots: list[Boot] = []
-    for some in at_once(wanted):
+    for some in at_once(wanted[len(state.boots) :]):
         sessions = [session_of(bench, boot, run.path / boot.name) for boot in some]
         done = run_boots(sessions, Silent())
-        boots += [Boot("boot", boot.seed, readings(each)) for boot, each in zip(some, done, strict=True)]
-        print(f"{len(boots):3d} of {count} boots, load {os.getloadavg()[0]:.1f}", flush=True)
-    return boots
+        made = tuple(Boot("boot", boot.seed, readings(each)) for boot, each in zip(some, done, strict=True))
+        state = replace(state, boots=(*state.boots, *made))
+        record.save(place, state)
+        print(f"{len(state.boots):3d} of {count} boots, load {os.getloadavg()[0]:.1f}", flush=True)
+    return list(state.boots[:count])
 
 
 def spreads_of(boots: Sequence[Boot]) -> list[Spread]:
@@ -124,17 +146,35 @@ def _print_spreads(spreads: Sequence[Spread], boots: int) -> None:
 
 def _print_trials(boots: Sequence[Boot]) -> tuple[int, int]:
     """As many trials of the kernel against itself as the boots are enough for, and the changes that they called."""
+    seeds = [boots[start : start + 2] for start in range(0, len(boots) - 1, 2)]
     size = len(_OF_A_TRIAL)
-    trials = [boots[start : start + size] for start in range(0, len(boots) - size + 1, size)]
+    trials = [seeds[start : start + size] for start in range(len(seeds) - size + 1)]
     called = 0
     for trial in trials:
-        in_roles = [replace(boot, role=role) for boot, role in zip(trial, _OF_A_TRIAL, strict=True)]
-        changed = [each for each in figures_of(in_roles, Policy()) if each.change in _CALLED]
+        changed = called_by(trial)
         called += len(changed)
         for figure in changed:
             print(f"CALLED {figure.change}: {figure.bench} {figure.delta:+.2f}, noise {figure.noise:.2f}")
     print(f"{len(trials)} trials of a kernel against itself called {called} changes")
     return len(trials), called
+
+
+def called_by(trial: Sequence[Sequence[Boot]]) -> list[Figure]:
+    """What a trial calls a change. trial: two boots of one kernel for each of six seeds."""
+    roles = [role for pair in _OF_A_TRIAL for role in pair]
+    boots = [replace(boot, role=role) for role, boot in zip(roles, chain(*trial), strict=True)]
+    first = figures_of(boots, Policy())
+    again = {role: _medians([boot for boot in boots if boot.role == role]) for role in ("b", "p")}
+    deltas = [Attribution(name, again["p"][name] - base) for name, base in again["b"].items() if name in again["p"]]
+    return [each for each in seen_again(first, deltas, Policy()) if each.change in _CALLED]
+
+
+def _medians(boots: Sequence[Boot]) -> dict[str, float]:
+    """By bench, over some boots."""
+    found: dict[str, list[float]] = {}
+    for reading in (reading for boot in boots for reading in boot.readings if reading.values):
+        found.setdefault(reading.bench, []).append(median(reading.values))
+    return {name: median(values) for name, values in found.items()}
 
 
 _CALLED = (FigureChange.WORSE, FigureChange.BETTER)

@@ -112,7 +112,7 @@ def _spreads(told: Mapping[str, Any]) -> Iterator[str]:
     worst = max((each.share for each in spreads), default=0.0)
     yield (
         f"{told['boots']} boots of one kernel, by icount: half with seeds of their own, half with the same seeds again."
-        f" {told['trials']} trials of the kernel against itself, each of six of these boots, called"
+        f" {told['trials']} trials of the kernel against itself, each of twelve boots that follow each other, called"
         f" {told['called'] or 'no'} changes. Of {len(spreads)} figures {still} do not vary at all, {little} by at most"
         f" {_LITTLE:.2%}, the worst by {worst:.2%}; {sum(each.equal for each in spreads)} are the same to the digit for"
         " equal seeds."

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
-from bench.figures_spread import spreads_of
+from bench.figures_spread import called_by, spreads_of
 from bench.perf_matrix import Timed, over_limits, stages_of
 from bench.perf_page import page
 from bench.profile_overhead import compare
@@ -85,3 +85,19 @@ def test_the_page_has_every_figure_and_how_it_came():
     assert "called no changes" in text
     assert "### s/bench_f.py, insns/packet" in text
     assert "| `a[64]` | 101 | 2 | 1.980 | equal | 4 |" in text
+
+
+def test_a_trial_of_a_kernel_against_itself_calls_what_a_run_would():
+    steady = [100.0] * 12
+    assert called_by(paired(steady)) == []
+    at = [number for number, role in enumerate("bpbpc--cbpbp") if role == "p"]
+    slower = [110.0 if number in at else 100.0 for number in range(12)]
+    (found,) = called_by(paired(slower))
+    assert (found.delta, found.noise) == (10, 0)
+    once = [110.0 if number in at[:2] else 100.0 for number in range(12)]
+    assert called_by(paired(once)) == []
+
+
+def paired(values):
+    each = boots(*values)
+    return [each[start : start + 2] for start in range(0, len(each), 2)]
