@@ -4,12 +4,14 @@
 
 Four patches to four files (net/bpf/test_run.c, net/core/filter.c, drivers/net/veth.c, net/xdp/xsk.c) each add so many
 nops to the path of a packet; a rotation gives each file another number. A fifth series moves code about and renames a
-function, and has to come out as no change. Exits with 1 if a figure, a function or a patch is another than planted.
+function, and has to come out as no change. A single instruction counts (`[perf] units = 1`), which by default it does
+only where it is half a percent. Exits with 1 if a figure, a function or a patch is another than planted.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -87,6 +89,9 @@ def main() -> int:
     wrong = 0
     cache_dir().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="sensitivity-", dir=cache_dir()) as name:
+        settings = Path(name) / "config.toml"
+        settings.write_text("[perf]\nunits = 1\n")
+        os.environ["KTRIAL_CONFIG"] = str(settings)
         for rotation in range(options.rotations):
             counts = (*_COUNTS[rotation:], *_COUNTS[:rotation])
             series = Path(name) / f"nops-{rotation}.mbox"
