@@ -1,6 +1,6 @@
 """Figures: what one bench came to on both kernels, and whether that is a change.
 
-Every trial measures the base kernel against itself as well. What these runs of one kernel differ by is the noise floor,
+Every trial measures the base kernel against itself as well. What these runs of one kernel differ by makes the noise floor,
 and nothing below it is called a change.
 """
 
