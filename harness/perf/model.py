@@ -1,7 +1,7 @@
 """Figures: what one bench came to on both kernels, and whether that is a change.
 
-Every trial measures the base kernel against itself as well. What these runs of one kernel differ by makes the noise floor,
-and nothing below it is called a change.
+Every trial measures the base kernel against itself as well. What these runs of one kernel differ by makes the noise
+floor, and nothing below it is called a change.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ class FigureChange(StrEnum):
 class Figure:
     """One bench on both kernels.
 
-    base, patched: medians over the boots of a side, in `unit`; None where a side gave none. noise: what a difference has
-    to exceed, in `unit` (harness/perf/figures.py). boots: the median of each boot by its role, in order of seeds.
+    base, patched: medians over the boots of a side, in `unit`; None where a side gave none. noise: what a difference
+    has to exceed, in `unit` (harness/perf/figures.py). boots: the median of each boot by its role, in order of seeds.
     why: what a cell that is missing lacks. interval: where the difference lies with 95 % confidence, of instruments
     that vary.
     """
