@@ -56,20 +56,23 @@ def test_a_change_is_above_the_noise_and_the_policy(base, patched, control, chan
     assert figure(base, patched, control).change is change
 
 
-def test_batches_that_take_one_of_two_values_are_noise():
-    batches = {"base": (100,) * 8 + (106,) * 7, "patched": (100,) * 7 + (106,) * 8, "control": (100,) * 8 + (106,) * 7}
-    every = [Boot(role, seed, (Reading(NAME, "u", batches[role]),)) for role in batches for seed in (1, 2)]
-    (only,) = figures_of(every, POLICY)
-    assert (only.delta, only.noise, only.change) == (6, 3, FigureChange.WORSE)
-    (only,) = seen_again([only], [Attribution(NAME, 0.0)], POLICY)
-    assert (only.noise, only.change) == (6, FigureChange.SAME)
+def test_sizes_of_one_bench_share_their_noise():
+    steady = ((1000, 1000), (1003, 1003), (1000, 1000))
+    unsteady = ((1000, 1000), (1000, 1000), (1000, 1002))
+    names = ["d/b.py::bench_tx[device=veth,size=64]", "d/b.py::bench_tx[device=veth,size=1500]"]
+    names += ["d/b.py::bench_tx[device=veth,size=9000]", "d/b.py::bench_drop[device=veth,size=64]"]
+    of_each = [boots(*unsteady, bench=names[0]), *(boots(*steady, bench=name) for name in names[1:])]
+    whole = [replace(same[0], readings=tuple(boot.readings[0] for boot in same)) for same in zip(*of_each, strict=True)]
+    found = figures_of(whole, POLICY)
+    assert [each.noise for each in found] == [4, 4, 0, 0]
+    assert [each.change for each in found] == [FigureChange.SAME] * 2 + [FigureChange.WORSE] * 2
 
 
 def test_a_figure_is_the_median_of_its_boots_and_its_batches():
     readings = (Reading(NAME, "insns/packet", (100, 900, 101, 100, 100)),)
     odd = [Boot(role, seed, readings) for role in ("base", "patched", "control") for seed in (1, 2)]
     (only,) = figures_of(odd, POLICY)
-    assert (only.base, only.patched, only.noise, only.change) == (100, 100, 0.5, FigureChange.SAME)
+    assert (only.base, only.patched, only.noise, only.change) == (100, 100, 0, FigureChange.SAME)
     only = figure((100, 104), (110, 112), (101, 100))
     assert (only.base, only.patched, only.delta, only.noise) == (102, 111, 9, 8)
     assert only.share == pytest.approx(9 / 102)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import median, quantiles
+from statistics import median
 
 from harness.perf.model import Attribution, Boot, Figure, FigureChange, Policy, Reading
 
@@ -19,14 +20,24 @@ _ROUNDING = 1.0
 # By chance two medians of two boots differ by more than what four differ by once in 25 times, and by more than twice as
 # much once in some thousand. A trial has hundreds of figures.
 _TIMES = 2.0
-# Batches that take one of two values by chance have a median that may take either; half of them lie within this.
-_OF_BATCHES = 0.5
+# Frames of one buffer take the same path at every size, and vary by the same. A jumbo frame's is another.
+_SIZE = re.compile(r"\bsize=(\d+)\b")
+_ONE_BUFFER = 1500
 
 
 def figures_of(boots: Sequence[Boot], policy: Policy) -> tuple[Figure, ...]:
     """A figure for each bench that any boot knows, in the order of their first appearance."""
     benches = dict.fromkeys(reading.bench for boot in boots for reading in boot.readings)
-    return tuple(_figure(bench, boots, policy) for bench in benches)
+    alone = {bench: _figure(bench, boots, policy, 0.0) for bench in benches}
+    floors: dict[str, float] = {}
+    for bench, figure in alone.items():
+        floors[_kin(bench)] = max(figure.noise, floors.get(_kin(bench), 0.0))
+    return tuple(_figure(bench, boots, policy, floors[_kin(bench)]) for bench in benches)
+
+
+def _kin(bench: str) -> str:
+    """What the benches that vary alike have in common: all but the size of frames of one buffer."""
+    return _SIZE.sub(lambda size: "size" if int(size[1]) <= _ONE_BUFFER else size[0], bench)
 
 
 def seen_again(figures: Sequence[Figure], profiled: Sequence[Attribution], policy: Policy) -> tuple[Figure, ...]:
@@ -53,7 +64,8 @@ def _doubted(figure: Figure, again: float, policy: Policy) -> Figure:
     return figure if _counts(least, base, policy.of(figure.bench)) else replace(figure, change=FigureChange.SAME)
 
 
-def _figure(bench: str, boots: Sequence[Boot], policy: Policy) -> Figure:
+def _figure(bench: str, boots: Sequence[Boot], policy: Policy, floor: float) -> Figure:
+    """floor: what noise there is at least."""
     found = {role: [_reading(boot, bench) for boot in boots if boot.role == role] for role in _ROLES}
     missing = [_missing(role, reading) for role in _ROLES for reading in found[role] if not reading.values]
     unit = next((reading.unit for readings in found.values() for reading in readings if reading.values), "")
@@ -68,7 +80,7 @@ def _figure(bench: str, boots: Sequence[Boot], policy: Policy) -> Figure:
         why = missing[0] if missing else "no boot measured it on every side"
         return Figure(bench, unit, FigureChange.UNKNOWN, base, patched, boots=told, why=why)
     noise = _TIMES * max(_spread((*medians["base"], *medians["control"])), _spread(medians["patched"]))
-    noise = max(noise, *(_OF_BATCHES * _middle(each.values) for role in _ROLES for each in found[role]))
+    noise = max(noise, floor)
     return Figure(bench, unit, _change(base, patched, noise, policy.of(bench)), base, patched, noise, told)
 
 
@@ -98,11 +110,3 @@ def _missing(role: str, reading: Reading) -> str:
 
 def _spread(values: Sequence[float]) -> float:
     return max(values) - min(values) if values else 0.0
-
-
-def _middle(batches: Sequence[float]) -> float:
-    """The interquartile range."""
-    if len(batches) < 2:
-        return 0.0
-    low, _, high = quantiles(batches, n=4, method="inclusive")
-    return high - low
