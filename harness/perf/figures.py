@@ -28,11 +28,19 @@ _ONE_BUFFER = 1500
 def figures_of(boots: Sequence[Boot], policy: Policy) -> tuple[Figure, ...]:
     """A figure for each bench that any boot knows, in the order of their first appearance."""
     benches = dict.fromkeys(reading.bench for boot in boots for reading in boot.readings)
-    alone = {bench: _figure(bench, boots, policy, 0.0) for bench in benches}
+    figures = [_figure(bench, boots, policy) for bench in benches]
     floors: dict[str, float] = {}
-    for bench, figure in alone.items():
-        floors[_kin(bench)] = max(figure.noise, floors.get(_kin(bench), 0.0))
-    return tuple(_figure(bench, boots, policy, floors[_kin(bench)]) for bench in benches)
+    for figure in figures:
+        floors[_kin(figure.bench)] = max(figure.noise, floors.get(_kin(figure.bench), 0.0))
+    return tuple(_above(figure, floors[_kin(figure.bench)]) for figure in figures)
+
+
+def _above(figure: Figure, floor: float) -> Figure:
+    """With at least so much noise."""
+    if figure.change is FigureChange.UNKNOWN or figure.noise >= floor:
+        return figure
+    lost = abs(figure.delta) <= floor + _EQUAL
+    return replace(figure, noise=floor, change=FigureChange.SAME if lost else figure.change)
 
 
 def _kin(bench: str) -> str:
@@ -64,8 +72,7 @@ def _doubted(figure: Figure, again: float, policy: Policy) -> Figure:
     return figure if _counts(least, base, policy.of(figure.bench)) else replace(figure, change=FigureChange.SAME)
 
 
-def _figure(bench: str, boots: Sequence[Boot], policy: Policy, floor: float) -> Figure:
-    """floor: what noise there is at least."""
+def _figure(bench: str, boots: Sequence[Boot], policy: Policy) -> Figure:
     found = {role: [_reading(boot, bench) for boot in boots if boot.role == role] for role in _ROLES}
     missing = [_missing(role, reading) for role in _ROLES for reading in found[role] if not reading.values]
     unit = next((reading.unit for readings in found.values() for reading in readings if reading.values), "")
@@ -80,7 +87,6 @@ def _figure(bench: str, boots: Sequence[Boot], policy: Policy, floor: float) -> 
         why = missing[0] if missing else "no boot measured it on every side"
         return Figure(bench, unit, FigureChange.UNKNOWN, base, patched, boots=told, why=why)
     noise = _TIMES * max(_spread((*medians["base"], *medians["control"])), _spread(medians["patched"]))
-    noise = max(noise, floor)
     return Figure(bench, unit, _change(base, patched, noise, policy.of(bench)), base, patched, noise, told)
 
 
