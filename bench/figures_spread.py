@@ -19,7 +19,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
 from pathlib import Path
 from statistics import median
 
@@ -39,7 +38,7 @@ from harness.store import inputs_digest, new_run
 from harness.suites import find_suites
 
 # What the two boots of each seed are in a trial, as harness/perf/measure.py and where.py have them.
-_OF_A_TRIAL = (("base", "patched"), ("base", "patched"), ("control", ""), ("", "control"), ("b", "p"), ("b", "p"))
+_OF_A_TRIAL = ("base", "patched", "base", "patched", "control", "", "", "control", "b", "p", "b", "p")
 
 
 @dataclass(frozen=True)
@@ -146,9 +145,8 @@ def _print_spreads(spreads: Sequence[Spread], boots: int) -> None:
 
 def _print_trials(boots: Sequence[Boot]) -> tuple[int, int]:
     """As many trials of the kernel against itself as the boots are enough for, and the changes that they called."""
-    seeds = [boots[start : start + 2] for start in range(0, len(boots) - 1, 2)]
     size = len(_OF_A_TRIAL)
-    trials = [seeds[start : start + size] for start in range(len(seeds) - size + 1)]
+    trials = [boots[start : start + size] for start in range(0, len(boots) - size + 1, 2)]
     called = 0
     for trial in trials:
         changed = called_by(trial)
@@ -159,10 +157,9 @@ def _print_trials(boots: Sequence[Boot]) -> tuple[int, int]:
     return len(trials), called
 
 
-def called_by(trial: Sequence[Sequence[Boot]]) -> list[Figure]:
+def called_by(trial: Sequence[Boot]) -> list[Figure]:
     """What a trial calls a change. trial: two boots of one kernel for each of six seeds."""
-    roles = [role for pair in _OF_A_TRIAL for role in pair]
-    boots = [replace(boot, role=role) for role, boot in zip(roles, chain(*trial), strict=True)]
+    boots = [replace(boot, role=role) for role, boot in zip(_OF_A_TRIAL, trial, strict=True)]
     first = figures_of(boots, Policy())
     again = {role: _medians([boot for boot in boots if boot.role == role]) for role in ("b", "p")}
     deltas = [Attribution(name, again["p"][name] - base) for name, base in again["b"].items() if name in again["p"]]

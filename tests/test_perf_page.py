@@ -89,15 +89,10 @@ def test_the_page_has_every_figure_and_how_it_came():
 
 def test_a_trial_of_a_kernel_against_itself_calls_what_a_run_would():
     steady = [100.0] * 12
-    assert called_by(paired(steady)) == []
+    assert called_by(boots(*steady)) == []
     at = [number for number, role in enumerate("bpbpc--cbpbp") if role == "p"]
     slower = [110.0 if number in at else 100.0 for number in range(12)]
-    (found,) = called_by(paired(slower))
+    (found,) = called_by(boots(*slower))
     assert (found.delta, found.noise) == (10, 0)
     once = [110.0 if number in at[:2] else 100.0 for number in range(12)]
-    assert called_by(paired(once)) == []
-
-
-def paired(values):
-    each = boots(*values)
-    return [each[start : start + 2] for start in range(0, len(each), 2)]
+    assert called_by(boots(*once)) == []
