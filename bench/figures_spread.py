@@ -31,7 +31,7 @@ from harness.passes import Bench
 from harness.perf.boots import Measured, at_once, readings, run_boots, session_of
 from harness.perf.figures import figures_of, seen_again
 from harness.perf.measure import has_benches
-from harness.perf.model import QUICK, Attribution, Boot, Figure, FigureChange, Policy
+from harness.perf.model import CHANGED, QUICK, Attribution, Boot, Figure, Policy
 from harness.places import cache_dir
 from harness.plan import Invocation, Silent
 from harness.store import inputs_digest, new_run
@@ -163,7 +163,7 @@ def called_by(trial: Sequence[Boot]) -> list[Figure]:
     first = figures_of(boots, Policy())
     again = {role: _medians([boot for boot in boots if boot.role == role]) for role in ("b", "p")}
     deltas = [Attribution(name, again["p"][name] - base) for name, base in again["b"].items() if name in again["p"]]
-    return [each for each in seen_again(first, deltas, Policy()) if each.change in _CALLED]
+    return [each for each in seen_again(first, deltas, Policy()) if each.change in CHANGED]
 
 
 def _medians(boots: Sequence[Boot]) -> dict[str, float]:
@@ -173,8 +173,6 @@ def _medians(boots: Sequence[Boot]) -> dict[str, float]:
         found.setdefault(reading.bench, []).append(median(reading.values))
     return {name: median(values) for name, values in found.items()}
 
-
-_CALLED = (FigureChange.WORSE, FigureChange.BETTER)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -25,7 +25,7 @@ from statistics import median
 
 from bench.kernels import kernels_of, untested
 from harness.perf.measure import has_benches
-from harness.perf.model import FigureChange
+from harness.perf.model import CHANGED, FigureChange
 from harness.places import cache_dir
 from harness.report.json import read_result
 from harness.suites import find_suites
@@ -99,7 +99,7 @@ def _measured(selection: str) -> Timed:
         stages = stages_of((run / "events.log").read_text())
     if performance is None or not stages:
         raise SystemExit("ktrial run measured nothing")
-    changed = performance.of(FigureChange.WORSE, FigureChange.BETTER)
+    changed = performance.of(*CHANGED)
     failed = performance.of(FigureChange.UNKNOWN)
     return Timed(
         selection,

@@ -10,7 +10,7 @@ from harness.compare import BrokenBy, Comparison
 from harness.passes import Bench, run_passes
 from harness.perf.letters import letter_benches
 from harness.perf.measure import measure_one
-from harness.perf.model import Figure, FigureChange, PatchSteps, Performance
+from harness.perf.model import CHANGED, Figure, FigureChange, PatchSteps, Performance
 from harness.perf.steps import Values, measured_steps, medians, steps_of
 from harness.plan import Invocation, Observer
 from harness.results import Outcome, SideResults
@@ -36,7 +36,7 @@ class Along:
 
     def costs(self, performance: Performance) -> tuple[PatchSteps, ...]:
         """What the figures that changed are along the series: after every patch, or as few as tell which did it."""
-        changed = performance.of(FigureChange.WORSE, FigureChange.BETTER)
+        changed = performance.of(*CHANGED)
         wanted = {figure.bench for figure in changed}
         if self.asked.per_patch:
             wanted |= letter_benches(performance)

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
-from harness.perf.model import Attribution, Boot, Figure, FigureChange, Policy, Reading
+from harness.perf.model import CHANGED, Attribution, Boot, Figure, FigureChange, Policy, Reading
 
 __all__ = ["figures_of", "seen_again"]
 
-_CHANGED = (FigureChange.WORSE, FigureChange.BETTER)
 _ROLES = ("base", "patched", "control")
 # Above what floating point makes of equal readings.
 _EQUAL = 1e-9
@@ -62,7 +61,7 @@ def seen_again(figures: Sequence[Figure], profiled: Sequence[Attribution], polic
 
 def _doubted(figure: Figure, again: float, policy: Policy) -> Figure:
     base, apart = figure.base, abs(figure.delta - again)
-    if base is None or figure.change not in _CHANGED:
+    if base is None or figure.change not in CHANGED:
         return figure
     if apart > max(_ROUNDING, figure.noise):
         figure = replace(figure, noise=apart)

@@ -101,6 +101,9 @@ class FigureChange(StrEnum):
     UNKNOWN = "cannot-tell"  # one of the kernels gave no reading
 
 
+CHANGED = (FigureChange.WORSE, FigureChange.BETTER)
+
+
 @dataclass(frozen=True)
 class Figure:
     """One bench on both kernels.

@@ -15,7 +15,7 @@ from harness.perf.attribution import Kernel, attribute
 from harness.perf.blame import Blame
 from harness.perf.boots import Measured, at_once, run_boots, session_of
 from harness.perf.figures import seen_again
-from harness.perf.model import QUICK, Attribution, FigureChange, Performance
+from harness.perf.model import CHANGED, QUICK, Attribution, Performance
 from harness.perf.profile import Profile, profiling, read_profiles
 from harness.perf.source_lines import SourceLines
 from harness.perf.symbols import JIT, Symbols, find_system_map
@@ -24,7 +24,6 @@ from harness.store import RunFolder, inputs_digest
 
 __all__ = ["where_it_went"]
 
-_CHANGED = (FigureChange.WORSE, FigureChange.BETTER)
 # Not those of the figures, which these boots read once more. A function's noise is what they differ by.
 _SEEDS = (5, 6)
 _QUICK_SEEDS = (5,)  # and nobody knows it
@@ -63,7 +62,7 @@ def where_it_went(
 
     clocked: the benches that a clock measures; what the verifier did, say, is no path of a packet.
     """
-    figures = performance.of(*_CHANGED)
+    figures = performance.of(*CHANGED)
     changed = tuple(each.bench for each in figures if each.bench in clocked)
     if not changed:
         return performance
@@ -81,7 +80,7 @@ def where_it_went(
         # The figures stand without it.
         return replace(performance, nowhere=error.summary)
     figures = seen_again(performance.figures, told, performance.policy)
-    still = {figure.bench for figure in figures if figure.change in _CHANGED}
+    still = {figure.bench for figure in figures if figure.change in CHANGED}
     shown = tuple(each for each in told if each.bench in still)
     return replace(performance, figures=figures, attributions=shown, profiled=len(_seeds(bench)))
 

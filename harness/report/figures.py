@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.perf.model import Figure, FigureChange, Performance
+from harness.perf.model import CHANGED, Figure, FigureChange, Performance
 from harness.report import safe
 from harness.report.benches import short_name
 from harness.report.numbers import certainty, delta, reading
@@ -31,7 +31,7 @@ _COLUMNS = (("base", 7), ("patched", 7), ("change", 7), ("", 7), ("noise", 5))
 
 def performance_table(performance: Performance, *, every: bool = False) -> RenderableType:
     """The instrument, the figures that changed (or all of them), how many did not, and tables as series have them."""
-    shown = performance.figures if every else performance.of(FigureChange.WORSE, FigureChange.BETTER)
+    shown = performance.figures if every else performance.of(*CHANGED)
     unknown = performance.of(FigureChange.UNKNOWN)
     parts: list[RenderableType] = [Hanging(Text.assemble(("performance  ", "bold"), safe.text(_head(performance))), 2)]
     if shown:

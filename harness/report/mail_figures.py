@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from harness.perf.letters import devices_of
-from harness.perf.model import Attribution, Figure, FigureChange, Performance
+from harness.perf.model import CHANGED, Attribution, Figure, FigureChange, Performance
 from harness.report import safe
 from harness.report.benches import short_name
 from harness.report.mail_lines import WIDTH, guarded, item, prose
@@ -24,7 +24,7 @@ _COLUMN = 14
 
 def cost(performance: Performance) -> list[str]:
     """The table of deltas, the figures that changed most, the functions and patches that did it; the instrument."""
-    changed = performance.of(FigureChange.WORSE, FigureChange.BETTER)
+    changed = performance.of(*CHANGED)
     unknown = performance.of(FigureChange.UNKNOWN)
     same = len(performance.of(FigureChange.SAME))
     told = [f"{same} of {len(performance.figures)} figures did not change"] if same else []

@@ -15,7 +15,7 @@ from itertools import accumulate, takewhile
 from harness.compare import Change, TestChange
 from harness.errors import ExitCode
 from harness.flakiness import flake_remarks
-from harness.perf.model import Attribution, Figure, FigureChange, Performance
+from harness.perf.model import CHANGED, Attribution, Figure, FigureChange, Performance
 from harness.report import facts, safe
 from harness.report.benches import short_name
 from harness.report.cases import shown_attempts
@@ -180,7 +180,7 @@ def _proofs(result: RunResult) -> str:
 
 
 def _performance(performance: Performance) -> str:
-    changed = performance.of(FigureChange.WORSE, FigureChange.BETTER)
+    changed = performance.of(*CHANGED)
     same = len(performance.of(FigureChange.SAME))
     unknown = len(performance.of(FigureChange.UNKNOWN))
     counts = [f"{len(changed)} changed", f"{same} same", *([f"{unknown} cannot be told"] if unknown else [])]
