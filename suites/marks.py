@@ -1,6 +1,7 @@
 """Marks in the stream of instructions, for QEMU's profile plugin (vm/profile/profile.c); nothing anywhere else.
 
-A mark is a nop whose displacement carries an order and a number, run from a page of our own.
+A mark is a nop whose displacement carries an order and a number, run from a page of our own. xdpsock makes one wherever
+it notes the time for --laps (vm/xdpsock/laps.c).
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["PROFILE_VARIABLE", "marks"]
+__all__ = ["LAP_CLOCK", "PROFILE_VARIABLE", "marks"]
 
 PROFILE_VARIABLE = "KTRIAL_PROFILE"
 _NOP = b"\x0f\x1f\x80"  # nopl disp32(%rax)
 _RET = b"\xc3"
 _MAGIC = 0x4B << 24
-_STOP, _START, _ENTRY_LOW, _ENTRY_HIGH = range(4)
+_STOP, _START, _ENTRY_LOW, _ENTRY_HIGH, _CLOCK = range(5)
+LAP_CLOCK = "lap"  # where programs in user space read a clock; with its number as in harness/perf/profile.py
+_LAP_NUMBER = 2
 _NUMBERS = 1 << 20
 
 
@@ -47,6 +50,10 @@ class Marks:
         """A packet begins with each run of the program at `address` (of the last 4 GiB, where the kernel's JIT is)."""
         self._mark(_ENTRY_LOW, address & 0xFFFF)
         self._mark(_ENTRY_HIGH, address >> 16 & 0xFFFF)
+
+    def lap(self) -> None:
+        """The clock is read here."""
+        self._mark(_CLOCK, _LAP_NUMBER)
 
     def _mark(self, order: int, value: int) -> None:
         self._page[3:7] = (_MAGIC | order << 20 | value).to_bytes(4, "little")

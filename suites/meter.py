@@ -18,6 +18,8 @@ _COUNTED, _TIMED = (200_000, 1024), (5_000_000, 200_000)
 _PATIENCE = 20.0  # seconds
 _FLOW = 0.1  # seconds of a batch of packets that come of themselves
 _ICOUNT, _CYCLES, _WALL = "icount", "cycles", "wall"  # as in harness/perf/model.py
+# For profiles: programs in the kernel read the clock by turns before and after what is measured.
+BETWEEN_TWO = {"clock": "bpf_ktime_get_ns", "every": True, "stride": 2, "packets": False}
 
 
 class Meter:

@@ -32,14 +32,20 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 _Outcome = Literal["passed", "failed", "skipped", "xfailed"]
 
 
+_Packets = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+
+
 class _Profile(msgspec.Struct):
-    """Where the plugin finds a bench's samples (suites/meter.py)."""
+    """Where the plugin finds a bench's samples (suites/meter.py, harness/perf/profile.py)."""
 
     first: _Count
     segments: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
     clock: str
-    per: Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+    per: _Packets | Annotated[list[_Packets], msgspec.Meta(max_length=100_000)]
     every: bool = False
+    skip: _Count = 0
+    stride: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
+    packets: bool = True
 
 
 class _Figure(msgspec.Struct):

@@ -21,10 +21,12 @@ from harness.perf.trace import Counts, Segment, read_trace, samples
 
 __all__ = ["CLOCKS", "FunctionCost", "Profile", "profiling", "read_profiles"]
 
-CLOCKS = ("ktime_get", "bpf_ktime_get_ns")
-"""Functions of the kernel whose entries are marks: bpf_test_run() reads the first, programs call the second."""
+CLOCKS = ("ktime_get", "bpf_ktime_get_ns", "lap")
+"""What is read before and after a packet: bpf_test_run() reads the first, programs call the second. These are functions
+of the kernel, whose entries are marks; the third is a mark that programs in user space make (suites/marks.py)."""
 
 PROFILE_VARIABLE = "KTRIAL_PROFILE"  # as in suites/marks.py
+_KERNEL_CLOCKS = 2
 _TOOL = "profile"
 _OUTPUT = "profile.bin"
 _QEMU_DIR = Path("/ktrial/qemu")  # as in harness/machine/guest.py
@@ -63,7 +65,7 @@ def profiling(guest: GuestSpec, symbols: Symbols, tools: Path) -> GuestSpec:
     """A guest whose QEMU has the plugin. tools: a folder the plugin is put in. Raises ToolchainError, MachineLost."""
     version = run(Command(("qemu-system-x86_64", "--version"), deadline=10)).text
     plugin = build_tool(_TOOL, tools, variables=(f"PLUGIN_API={plugin_api(version)}",))
-    clocks = [symbols.address(name) for name in CLOCKS]
+    clocks = [symbols.address(name) for name in CLOCKS[:_KERNEL_CLOCKS]]
     if None in clocks:
         missing = CLOCKS[clocks.index(None)]
         raise MachineLost(f"{symbols.path} has no function {missing}", hint="is it of the kernel that is measured?")
@@ -96,7 +98,21 @@ def read_profiles(boots: Path, figures: Mapping[str, dict[str, Any]], symbols: S
     return tuple(_profile(bench, figure, segments) for bench, figure in figures.items())
 
 
+@dataclass(frozen=True)
+class _Sample:
+    """What ran for `per` packets."""
+
+    counts: Counts
+    per: int
+
+
 def _profile(bench: str, figure: dict[str, Any], segments: Mapping[int, Segment]) -> Profile:
+    """From what the bench told of itself.
+
+    Its samples lie in the segments `first` and on, between readings of `clock`: with `every` between each two, less the
+    first `skip`, and of the rest every `stride`-th. per: packets of a sample, or of each one. packets: whether every
+    packet runs a program that the plugin was told of.
+    """
     told = figure.get("profile", {})
     if told.get("clock") not in CLOCKS:
         return Profile(bench, failure="it does not say by which clock it measures")
@@ -104,45 +120,47 @@ def _profile(bench: str, figure: dict[str, Any], segments: Mapping[int, Segment]
     if any(number not in segments for number in numbers):
         return Profile(bench, failure="its guest was ended before its profile was whole")
     clock, every = CLOCKS.index(told["clock"]), bool(told.get("every"))
-    taken = [sample for number in numbers for sample in samples(segments[number], clock, every=every)]
-    return _checked(bench, figure["values"], int(told["per"]), taken)
+    chosen = slice(told.get("skip", 0), None, told.get("stride", 1))
+    counts = [each for number in numbers for each in samples(segments[number], clock, every=every)[chosen]]
+    pers = told["per"] if isinstance(told["per"], list) else [told["per"]] * len(counts)
+    if len(pers) != len(counts):
+        return Profile(bench, failure=f"its clock was read for {len(counts)} samples, and it has {len(pers)}")
+    taken = [_Sample(each, int(per)) for each, per in zip(counts, pers, strict=True)]
+    return _checked(bench, figure["values"], taken, counted=told.get("packets", True))
 
 
-def _checked(bench: str, values: Sequence[float], per: int, taken: Sequence[Counts]) -> Profile:
-    """Medians, where what was counted is what the clock said; else the failure."""
+def _checked(bench: str, values: Sequence[float], taken: Sequence[_Sample], *, counted: bool) -> Profile:
+    """Medians, where what was counted is what the clock said; else the failure.
+
+    counted: whether every packet runs a program that the plugin was told of.
+    """
     if not taken:
         return Profile(bench, failure="the kernel's clock was never read while it ran")
-    figure, counted = median(values), median(sample.insns.total() / per for sample in taken)
-    packets = {sample.packets for sample in taken}
-    if packets != {per} and packets != {0}:
-        odd = next(iter(packets - {per}))
-        return Profile(bench, figure, counted, failure=f"{odd} packets were counted where {per} were sent")
-    if abs(counted - figure) > _ROUNDING + _TOLERANCE * figure:
-        why = f"{counted:.2f} insns for a packet were counted, and the clock said {figure:.2f}"
-        return Profile(bench, figure, counted, failure=why)
-    return Profile(bench, figure, counted, _functions(taken, per), _blocks(taken, per))
+    figure, insns = median(values), median(each.counts.insns.total() / each.per for each in taken)
+    odd = next((each for each in taken if each.counts.packets != each.per), None)
+    if counted and odd:
+        why = f"{odd.counts.packets} packets were counted where {odd.per} were sent"
+        return Profile(bench, figure, insns, failure=why)
+    if abs(insns - figure) > _ROUNDING + _TOLERANCE * figure:
+        why = f"{insns:.2f} insns for a packet were counted, and the clock said {figure:.2f}"
+        return Profile(bench, figure, insns, failure=why)
+    return Profile(bench, figure, insns, _functions(taken), _blocks(taken))
 
 
-def _functions(taken: Sequence[Counts], per: int) -> tuple[FunctionCost, ...]:
-    names = dict.fromkeys(name for sample in taken for name in sample.insns)
+def _functions(taken: Sequence[_Sample]) -> tuple[FunctionCost, ...]:
+    names = dict.fromkeys(name for each in taken for name in each.counts.insns)
     costs = (
-        FunctionCost(
-            name,
-            *(
-                median(counter[name] / per for counter in counters)
-                for counters in (_of(taken, "insns"), _of(taken, "lines"), _of(taken, "calls"))
-            ),
-        )
-        for name in names
+        FunctionCost(name, *(_middle(taken, what, name) for what in ("insns", "lines", "calls"))) for name in names
     )
     return tuple(sorted((cost for cost in costs if cost.insns), key=lambda cost: (-cost.insns, cost.name)))
 
 
-def _of(taken: Iterable[Counts], what: str) -> list[Any]:
-    return [getattr(sample, what) for sample in taken]
-
-
-def _blocks(taken: Sequence[Counts], per: int) -> tuple[tuple[tuple[int, ...], float], ...]:
-    blocks = dict.fromkeys(block for sample in taken for block in sample.at)
-    medians = ((block, median(sample.at[block] / per for sample in taken)) for block in blocks)
+def _blocks(taken: Sequence[_Sample]) -> tuple[tuple[tuple[int, ...], float], ...]:
+    blocks = dict.fromkeys(block for each in taken for block in each.counts.at)
+    medians = ((block, _middle(taken, "at", block)) for block in blocks)
     return tuple((block, runs) for block, runs in medians if runs)
+
+
+def _middle(taken: Iterable[_Sample], what: str, key: Any) -> float:
+    """The median of what one of the samples' counters has for a packet."""
+    return float(median(getattr(each.counts, what)[key] / each.per for each in taken))

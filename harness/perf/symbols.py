@@ -10,10 +10,16 @@ from pathlib import Path
 
 from harness.errors import UsageError
 
-__all__ = ["JIT", "Symbols", "canonical", "find_system_map"]
+__all__ = ["JIT", "NO_FUNCTIONS", "USER", "Symbols", "canonical", "find_system_map"]
 
 JIT = "[bpf_jit]"
 """What lies above the kernel's text: BPF programs, dispatchers, trampolines (and modules; benches load none)."""
+
+USER = "[user]"
+"""What user space runs while a packet is under way: xdpsock, and the bench itself."""
+
+NO_FUNCTIONS = frozenset({JIT, USER})
+"""Names that every kernel has, and that stand for no function of its source."""
 
 _TEXT = frozenset("tTwW")
 _KERNEL = 1 << 63
@@ -37,20 +43,30 @@ def find_system_map(image: Path) -> Path | None:
 class Symbols:
     """Functions of one kernel that was booted with `nokaslr`."""
 
-    def __init__(self, path: Path) -> None:
-        """Read a System.map. Raises UsageError for a file that is none."""
+    def __init__(self, path: Path, others: Path | None = None) -> None:
+        """Read a System.map. others: that of the kernel it is compared to. Raises UsageError for a file that is none.
+
+        Where one address has several names, it is called by one that the other kernel knows too: an alias that comes or
+        goes makes no function of it.
+        """
         self.path = path
-        named: dict[int, str] = {}
+        known = {canonical(name) for _, name in _text_symbols(others)} if others else set()
+        named: dict[int, list[str]] = {}
         for address, name in _text_symbols(path):
-            named[address] = min(named[address], name, key=_preference) if address in named else name
+            named.setdefault(address, []).append(name)
         self._starts = sorted(named)
-        self._names = [named[address] for address in self._starts]
+        self._names = [
+            min(named[address], key=lambda name: (canonical(name) not in known, *_preference(name)))
+            for address in self._starts
+        ]
         if not self._starts:
             raise UsageError(f"{path} has no text symbols", hint="ktrial needs the System.map of the kernel it boots")
         self._end = _address_of(path, "_etext") or self._starts[-1] + 1
 
     def name(self, address: int) -> str:
         """The function an address is in, as the source names it."""
+        if address < _KERNEL:
+            return USER
         if not self._starts[0] <= address < self._end:
             return JIT
         return canonical(self._names[bisect_right(self._starts, address) - 1])

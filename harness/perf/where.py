@@ -18,7 +18,7 @@ from harness.perf.figures import seen_again
 from harness.perf.model import CHANGED, QUICK, Attribution, Performance
 from harness.perf.profile import Profile, profiling, read_profiles
 from harness.perf.source_lines import SourceLines
-from harness.perf.symbols import JIT, Symbols, find_system_map
+from harness.perf.symbols import NO_FUNCTIONS, Symbols, find_system_map
 from harness.plan import Observer
 from harness.store import RunFolder, inputs_digest
 
@@ -44,7 +44,7 @@ class _Side:
         return Kernel(profiles, self._has, self.lines.frames, self.symbols.name)
 
     def _has(self, name: str) -> bool:
-        return name == JIT or name in self.symbols.functions
+        return name in NO_FUNCTIONS or name in self.symbols.functions
 
 
 def where_it_went(
@@ -66,11 +66,11 @@ def where_it_went(
     changed = tuple(each.bench for each in figures if each.bench in clocked)
     if not changed:
         return performance
-    maps = {side: find_system_map(image) for side, image in images.items()}
-    missing = [images[side] for side, path in maps.items() if path is None]
-    if missing:
-        return replace(performance, nowhere=f"no System.map beside {missing[0]}")
-    sides = {side: _side(images[side], path) for side, path in maps.items() if path is not None}
+    base, patched = (find_system_map(images[side]) for side in ("base", "patched"))
+    if base is None or patched is None:
+        missing = images["patched" if base else "base"]
+        return replace(performance, nowhere=f"no System.map beside {missing}")
+    sides = {"base": _side(images["base"], base, patched), "patched": _side(images["patched"], patched, base)}
     inputs = inputs_digest("where", sorted(images.items()), changed, bench.suites)
     try:
         told = run.once(
@@ -85,8 +85,8 @@ def where_it_went(
     return replace(performance, figures=figures, attributions=shown, profiled=len(_seeds(bench)))
 
 
-def _side(image: Path, system_map: Path) -> _Side:
-    return _Side(image, Symbols(system_map), SourceLines(system_map.parent / "vmlinux"))
+def _side(image: Path, system_map: Path, others: Path) -> _Side:
+    return _Side(image, Symbols(system_map, others), SourceLines(system_map.parent / "vmlinux"))
 
 
 def _attributed(

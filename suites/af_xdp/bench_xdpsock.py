@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from af_xdp.xdpsock import Refused, Xdpsock, started
-from bpf.libbpf import Object, find_object
+from bpf.libbpf import Object, entry_of, find_object
 from laps import LAP, Laps
+from marks import LAP_CLOCK, marks
 from meter import BATCHES, Meter
 from net.lane import DEVICES, Kept, Lane, Where, lane_of, loaded_alone
 from net.wire import ethernet
@@ -59,25 +61,41 @@ def lane(where: Where, lanes: Kept[Lane]) -> Iterator[Lane]:
 def _run(meter: Meter, lane: Lane, mode: str, *words: str, feed: int = 0) -> None:
     """One run of xdpsock. feed: size of the frames to send to it. Skips where the device has no such mode."""
     lane.laps.forget()
+    # What goes out ends in a program at the far end; what only comes in is xdpsock's own program's.
+    marks().packets_enter_at(lane.loaded.program("drain").entry())
+    job = [*MODES[mode], *_REALTIME, f"--laps={LAP}", f"-C{_COUNT}", *words]
     try:
-        with started(lane.link, *MODES[mode], *_REALTIME, f"--laps={LAP}", f"-C{_COUNT}", *words) as running:
+        with marks().segment(), started(lane.link, *job) as running:
+            if "-r" in words:
+                marks().packets_enter_at(entry_of(lane.link.state.xdp_program))
             if feed:
                 # What goes back is for the far end: a card that is not promiscuous takes nothing else.
                 lane.feed(ethernet(feed, sender=lane.far.mac), _COUNT)
-            meter.record(_readings(running, mode), "insns/packet")
+            told = _summary(running, mode)
     except Refused as error:
         if error.errno == "EOPNOTSUPP" or (error.errno == "EINVAL" and mode == "zc"):
             pytest.skip(f"{lane.device}: {error}")
         raise
+    laps = told["laps"][_WARM:]
+    profile = {
+        "first": marks().next - 1,
+        "segments": 1,
+        "clock": LAP_CLOCK,
+        "every": True,
+        "skip": _WARM,
+        "per": [packets for packets, _ in laps],
+        "packets": False,  # they come to xdpsock by the ring, and not one by one
+    }
+    meter.record([nanoseconds / packets for packets, nanoseconds in laps], "insns/packet", profile)
 
 
-def _readings(running: Xdpsock, mode: str) -> list[float]:
+def _summary(running: Xdpsock, mode: str) -> dict[str, Any]:
     told = running.summary()
     assert (told["bound"]["xdp"], told["bound"]["zero_copy"]) == _BOUND[mode], f"bound: {told['bound']}"
     books = told["buffers"]
     assert (books["duplicates"], books["strangers"]) == (0, 0), f"buffers: {books}"
     assert books["tx_returned"] == books["tx_given"], f"sent buffers did not come back: {books}"
-    return [nanoseconds / packets for packets, nanoseconds in told["laps"]][_WARM:]
+    return told
 
 
 @_cases(64)

@@ -70,6 +70,7 @@ def library() -> ctypes.CDLL:
         "bpf_object__next_program": (c_void_p, c_void_p, c_void_p),
         "bpf_program__fd": (c_int, c_void_p),
         "bpf_obj_get_info_by_fd": (c_int, c_int, c_void_p, c_void_p),
+        "bpf_prog_get_fd_by_id": (c_int, c_uint32),
         "bpf_program__name": (c_char_p, c_void_p),
         "bpf_program__set_autoload": (c_int, c_void_p, c_bool),
         "bpf_program__set_ifindex": (None, c_void_p, c_uint32),

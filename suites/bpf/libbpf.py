@@ -251,11 +251,7 @@ class Program:
 
     def entry(self) -> int:
         """Address of its first instruction in the kernel's JIT image; 0 where the kernel does not tell, or has none."""
-        addresses = (c_uint64 * 1)()
-        info = ProgramInfo(nr_jited_ksyms=1, jited_ksyms=ctypes.addressof(addresses))
-        length = c_uint32(ctypes.sizeof(info))
-        status = library().bpf_obj_get_info_by_fd(self.fd, ctypes.byref(info), ctypes.byref(length))
-        return 0 if status else int(addresses[0])
+        return _entry(self.fd)
 
     def test_runs(self, data: bytes, times: int, *, ctx: bytes | None = None) -> None:
         """Run it so many times, each on a frame of its own, with no output: one system call each and little else.
@@ -320,3 +316,22 @@ def _kernel_types() -> Iterator[int | None]:
         finally:
             if btf:
                 library().btf__free(btf)
+
+
+def entry_of(program: int) -> int:
+    """Program.entry() of a program that is somebody else's, by its id."""
+    fd = library().bpf_prog_get_fd_by_id(program)
+    if fd < 0:
+        raise OSError(-fd, f"program {program}: {os.strerror(-fd)}")
+    try:
+        return _entry(fd)
+    finally:
+        os.close(fd)
+
+
+def _entry(fd: int) -> int:
+    addresses = (c_uint64 * 1)()
+    info = ProgramInfo(nr_jited_ksyms=1, jited_ksyms=ctypes.addressof(addresses))
+    length = c_uint32(ctypes.sizeof(info))
+    status = library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(length))
+    return 0 if status else int(addresses[0])

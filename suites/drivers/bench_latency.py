@@ -16,7 +16,8 @@ from statistics import median
 import pytest
 from bpf.libbpf import Object, find_object
 from laps import Laps
-from meter import BATCHES, Meter
+from marks import marks
+from meter import BATCHES, BETWEEN_TWO, Meter
 from net.lane import DEVICES, Kept, Lane, Where, lane_of, loaded_alone
 from net.link import wait_for
 from net.veth import add_address, remove_address
@@ -74,16 +75,20 @@ def bench_pass_to_socket(meter: Meter, lane: Lane, loaded: Object, mode: Mode, s
     """From the XDP program to the socket's filter."""
     waits = loaded.map("waits").memory()
     frame = _datagram(lane.link.mac, size)
+    marks().packets_enter_at(loaded.program("arrived").entry())
     with _listening(loaded.program("arrived").fd), attached(lane.link, loaded.program("pass").fd, mode):
         lane.link.wait_until_up()
         for count in (_WARM, _PACKETS):
             struct.pack_into("=2Q", waits, 0, 0, 0)
-            lane.feed(frame, count, burst=1)
-            wait_for(
-                lambda count=count: _count(waits) >= count, lambda: f"only {_count(waits)} packets came to the socket"
-            )
+            with marks().segment():
+                lane.feed(frame, count, burst=1)
+                wait_for(
+                    lambda count=count: _count(waits) >= count,
+                    lambda: f"only {_count(waits)} packets came to the socket",
+                )
     took = struct.unpack_from(f"={_PACKETS}Q", waits, 16)
-    meter.record([median(took[at : at + _BATCH]) for at in range(0, _PACKETS, _BATCH)], "insns")
+    profile = {"first": marks().next - 1, "segments": 1, "per": 1, **BETWEEN_TWO}
+    meter.record([median(took[at : at + _BATCH]) for at in range(0, _PACKETS, _BATCH)], "insns", profile)
 
 
 def _count(waits: bytes) -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 from bpf.libbpf import Object, find_object
+from marks import LAP_CLOCK, marks
 from meter import BATCHES, Meter
 from net.lane import loaded_alone
 from net.link import PATIENCE, Link, ip
@@ -79,7 +80,11 @@ def bench_tcp_forwarded(meter: Meter, road: Road, loaded: Object, program: str):
         for door in road.doors if program != "none" else ():
             stack.enter_context(attached(door, loaded.program("through").fd, Mode(program)))
             door.wait_until_up()
-        meter.record(_measured(road), "insns/KiB")
+        marks().packets_enter_at(0)
+        first = marks().next
+        readings = _measured(road)
+        profile = {"first": first, "segments": BATCHES, "clock": LAP_CLOCK, "every": True, "per": _BATCH // _KIB}
+        meter.record(readings, "insns/KiB", {**profile, "packets": False})
 
 
 def _measured(road: Road) -> list[float]:
@@ -87,10 +92,16 @@ def _measured(road: Road) -> list[float]:
         _move(sender, receiver, _WARM)
         readings = []
         for _ in range(BATCHES):
-            began = time.monotonic_ns()
-            _move(sender, receiver, _BATCH)
-            readings.append((time.monotonic_ns() - began) / (_BATCH / _KIB))
+            with marks().segment():
+                began = _now()
+                _move(sender, receiver, _BATCH)
+                readings.append((_now() - began) / (_BATCH / _KIB))
         return readings
+
+
+def _now() -> int:
+    marks().lap()
+    return time.monotonic_ns()
 
 
 @contextlib.contextmanager

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A TCG plugin of QEMU: which kernel instructions ran, and which data they touched, between marks.
+/* A TCG plugin of QEMU: which instructions ran, and which data the kernel's touched, between marks.
  *
- * The guest's program makes marks with an instruction that does nothing else, a 7-byte nop whose displacement says
- * what is meant (suites/marks.py); entering one of the kernel's clock functions is a mark as well. Between two marks
- * the plugin counts how often each translation block of the kernel ran, and the data cache lines that it was the
- * first to touch for a packet. What the counts mean, functions and packets, is for the reader (harness/perf/trace.py).
+ * The guest's programs make marks with an instruction that does nothing else, a 7-byte nop whose displacement says
+ * what is meant (suites/marks.py, vm/xdpsock/laps.c); entering one of the kernel's clock functions is a mark as well.
+ * Between two marks the plugin counts how often each translation block ran, and the data cache lines that one of the
+ * kernel was the first to touch for a packet. What the counts mean, functions and packets, is for the reader
+ * (harness/perf/trace.py).
  *
  * The file, in the byte order of the machine:
  *   header  "KTPROF1\0"
@@ -36,6 +37,7 @@ enum nop {
 	NOP_START,
 	NOP_ENTRY_LOW, /* the lower and upper halves of an address in the last 4 GiB: where a packet begins */
 	NOP_ENTRY_HIGH,
+	NOP_CLOCK, /* a program read a clock of its own; the value is the clock's number */
 };
 
 enum mark_kind { MARK_START = 'B', MARK_STOP = 'E', MARK_CLOCK = 'C' };
@@ -45,6 +47,8 @@ struct block {
 	uint32_t id; /* 0 until it is written */
 	uint32_t runs;
 	uint32_t lines;
+	struct block **begun; /* what ran where it was broken off, by the last instruction; or NULL */
+	bool counted; /* since the last mark */
 	uint16_t insns;
 	uint8_t sizes[];
 };
@@ -121,6 +125,7 @@ static void mark(enum mark_kind kind, uint32_t value)
 		put_u32(counted[i]->runs);
 		put_u32(counted[i]->lines);
 		counted[i]->runs = counted[i]->lines = 0;
+		counted[i]->counted = false;
 	}
 	n_counted = 0;
 	packets = 0;
@@ -133,7 +138,6 @@ static void on_nop(unsigned int vcpu, void *data)
 
 	switch ((word >> 20) & 0xf) {
 	case NOP_START:
-		n_counted = 0;
 		mark(MARK_START, value);
 		armed = true;
 		break;
@@ -148,6 +152,10 @@ static void on_nop(unsigned int vcpu, void *data)
 	case NOP_ENTRY_HIGH:
 		entry = 0xffffffff00000000ull | (uint64_t)(value & 0xffff) << 16 | (entry & 0xffff);
 		break;
+	case NOP_CLOCK:
+		if (armed)
+			mark(MARK_CLOCK, value);
+		break;
 	}
 }
 
@@ -157,6 +165,28 @@ static void on_clock(unsigned int vcpu, void *data)
 		mark(MARK_CLOCK, (uintptr_t)data);
 }
 
+static struct block *new_block(uint64_t address, size_t insns)
+{
+	struct block *block = must(calloc(1, sizeof(*block) + insns));
+
+	block->address = address;
+	block->insns = insns;
+	return block;
+}
+
+static void count(struct block *block)
+{
+	if (!block->counted) {
+		if (n_counted == room) {
+			room = room ? 2 * room : 4096;
+			counted = must(realloc(counted, room * sizeof(*counted)));
+		}
+		counted[n_counted++] = block;
+		block->counted = true;
+	}
+	block->runs++;
+}
+
 static void on_block(unsigned int vcpu, void *data)
 {
 	struct block *block = data;
@@ -164,13 +194,7 @@ static void on_block(unsigned int vcpu, void *data)
 	current = block;
 	if (!armed)
 		return;
-	if (!block->runs++) {
-		if (n_counted == room) {
-			room = room ? 2 * room : 4096;
-			counted = must(realloc(counted, room * sizeof(*counted)));
-		}
-		counted[n_counted++] = block;
-	}
+	count(block);
 	if (block->address == entry) {
 		packet++;
 		packets++;
@@ -198,12 +222,42 @@ static bool is_first_touch(uint64_t number)
 	return true;
 }
 
+/* With icount an instruction that touches a device's registers has to end its block. One that does not breaks it off
+ * (cpu_io_recompile in QEMU): it runs in a block of its own, which calls back for memory alone, and what follows it in
+ * another. So the block that was broken off ran up to that instruction.
+ */
+static void replay(struct block *one)
+{
+	uint64_t address;
+	unsigned int i;
+
+	if (!current || one->insns != 1 || !current->runs)
+		return;
+	for (i = 0, address = current->address; i < current->insns && address < one->address; i++)
+		address += current->sizes[i];
+	if (i == current->insns || address != one->address)
+		return;
+	if (!current->begun)
+		current->begun = must(calloc(current->insns, sizeof(*current->begun)));
+	if (!current->begun[i]) {
+		current->begun[i] = new_block(current->address, i + 1);
+		memcpy(current->begun[i]->sizes, current->sizes, i + 1);
+	}
+	current->runs--;
+	count(current->begun[i]);
+	current = NULL;
+}
+
 static void on_memory(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address, void *data)
 {
 	struct block *block = data;
 
+	if (!armed)
+		return;
 	/* QEMU 7.2 calls back for blocks that did not ask. */
-	if (armed && current == block && block->runs && is_first_touch(address >> LINE_SHIFT))
+	if (current != block)
+		replay(block);
+	else if (block->runs && is_first_touch(address >> LINE_SHIFT))
 		block->lines++;
 }
 
@@ -250,21 +304,19 @@ static void look_for_clock(struct qemu_plugin_insn *insn)
 
 static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
+	const bool kernel = qemu_plugin_tb_vaddr(tb) & KERNEL;
 	size_t n = qemu_plugin_tb_n_insns(tb), i;
-	struct block *block;
+	struct block *block = new_block(qemu_plugin_tb_vaddr(tb), n);
 
-	if (!(qemu_plugin_tb_vaddr(tb) & KERNEL)) {
-		look_for_nops(tb);
-		return;
-	}
-	block = must(calloc(1, sizeof(*block) + n));
-	block->address = qemu_plugin_tb_vaddr(tb);
-	block->insns = n;
 	qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS, block);
+	if (!kernel)
+		look_for_nops(tb);
 	for (i = 0; i < n; i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
 
 		block->sizes[i] = qemu_plugin_insn_size(insn);
+		if (!kernel)
+			continue;
 		look_for_clock(insn);
 		if (with_lines)
 			qemu_plugin_register_vcpu_mem_cb(insn, on_memory, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,

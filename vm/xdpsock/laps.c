@@ -13,8 +13,17 @@ struct stamp {
 static struct stamp stamps[MOST];
 static __u64 count; /* of stamps, overwritten ones included */
 
+/* For vm/profile: here a clock was read, number 2 of harness/perf/profile.py. Nobody else sees more than a nop. */
+static void mark(void)
+{
+#ifdef __x86_64__
+	asm volatile(".byte 0x0f, 0x1f, 0x80; .long 0x4b400002");
+#endif
+}
+
 void laps_stamp(__u64 packets, __u64 at)
 {
+	mark();
 	stamps[count++ % MOST] = (struct stamp){ packets, at };
 }
 
