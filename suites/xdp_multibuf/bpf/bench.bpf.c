@@ -12,6 +12,7 @@ struct order {
 	__u32 offset; /* of load and store */
 	__s32 by;
 	__u8 bytes[BYTES];
+	__u64 took; /* nanoseconds, by the clock around one call */
 };
 
 SHARED(struct order, orders);
@@ -80,5 +81,26 @@ int meta(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	return XDP_DROP;
 }
+
+/* One call of a helper by itself, on a frame of its own. */
+#define ALONE(name, helper)                                                                                            \
+	SEC("xdp.frags")                                                                                               \
+	int name##_alone(struct xdp_md *ctx)                                                                           \
+	{                                                                                                              \
+		struct order *o = order();                                                                             \
+		__u64 before;                                                                                          \
+		long error;                                                                                            \
+                                                                                                                       \
+		if (!o)                                                                                                \
+			return XDP_ABORTED;                                                                            \
+		before = bpf_ktime_get_ns();                                                                           \
+		error = helper(ctx, o->by);                                                                            \
+		o->took = bpf_ktime_get_ns() - before;                                                                 \
+		return error ? XDP_ABORTED : XDP_DROP;                                                                 \
+	}
+
+ALONE(tail, bpf_xdp_adjust_tail)
+ALONE(head, bpf_xdp_adjust_head)
+ALONE(meta, bpf_xdp_adjust_meta)
 
 char _license[] SEC("license") = "GPL";
