@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 from bpf.libbpf import Program
@@ -122,6 +123,18 @@ class Meter:
                 counter.close()
         self._told(values, "cycles/packet" if counter else "insns/packet", scope=scope)
 
+    @contextlib.contextmanager
+    def descriptor(self) -> Iterator[int | None]:
+        """A counter of cycles that another program can read; None where it is to read a clock."""
+        if self._instrument != _CYCLES:
+            yield None
+            return
+        counter = cycles(EveryProcessor)
+        try:
+            yield counter.descriptor
+        finally:
+            counter.close()
+
     @property
     def is_counter(self) -> bool:
         """Whether figures are of cycles, which no program can read at every 64th packet."""
@@ -148,9 +161,15 @@ class Meter:
         """A figure that one reading settles, for the kernel counts it itself. scope: of how much."""
         self._item.user_properties.append(("ktrial-figure", {"unit": unit, "values": [value], "scope": scope}))
 
-    def record(self, values: Sequence[float], unit: str, profile: Mapping[str, object] | None = None) -> None:
-        """Readings taken in another way, BATCHES of them. profile: where the plugin finds them, if anywhere."""
-        self._needs_clock()
+    def record(
+        self, values: Sequence[float], unit: str, profile: Mapping[str, object] | None = None, *, counts: bool = False
+    ) -> None:
+        """Readings taken in another way, BATCHES of them.
+
+        profile: where the plugin finds them, if anywhere. counts: they are of descriptor().
+        """
+        if not counts:
+            self._needs_clock()
         assert len(values) == BATCHES, f"{len(values)} readings, not {BATCHES}"
         self._told(values, unit, profile)
 

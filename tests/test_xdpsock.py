@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import struct
 import subprocess
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def test_help_lists_every_letter_of_the_sample(xdpsock):
         (("-i", "lo", "-f", "3000"), "3000 is not a power of two (-u takes any)"),
         (("-i", "lo", "-z", "-c"), "exclude each other"),
         (("-i", "lo", "-t", "-s", "9000"), "-F sends them in several buffers"),
+        (("-i", "lo", "--laps-fd=3"), "--laps=N"),
         (("-i", "lo", "--tx-metadata=light"), "'light' is none of"),
         (("-i", "lo", "-G", "12"), "not an address"),
         (("-i", "lo", "--no-such"), "no such option: --no-such"),
@@ -104,6 +106,7 @@ for link in one two; do
     ip link set $link up
 done
 mkfifo "$2/ready"
+[ ! -e "$2/counter" ] || exec 8< "$2/counter"
 "$1" -i two -r -p --json --verify --ethertype=88b5 -C 500 -d 20 --ready-fd=9 $3 9> "$2/ready" > "$2/receiver" &
 receiver=$!
 read line < "$2/ready"
@@ -159,3 +162,10 @@ def test_the_time_is_noted_at_every_so_many_packets(xdpsock, tmp_path):
     assert [packets for packets, _ in got["laps"]] == [100] * 4
     assert [packets for packets, _ in sent["laps"]] == [64] * 6
     assert all(0 < nanoseconds < 60e9 for _, nanoseconds in got["laps"] + sent["laps"])
+
+
+def test_a_counter_is_read_in_the_place_of_the_clock(xdpsock, tmp_path):
+    """As of perf_event_open: eight bytes a read."""
+    (tmp_path / "counter").write_bytes(struct.pack("=5Q", 7, 1007, 3007, 6007, 10007))
+    got, _ = flow(xdpsock, tmp_path, "-S --laps=100 --laps-fd=8", "-S")
+    assert got["laps"] == [[100, 1000], [100, 2000], [100, 3000], [100, 4000]]

@@ -9,7 +9,7 @@ import select
 import signal
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +76,8 @@ class Xdpsock:
 
 
 @contextlib.contextmanager
-def started(link: Link, *words: str) -> Iterator[Xdpsock]:
-    """Start xdpsock on a link; the block runs once it is bound. Raises Refused.
+def started(link: Link, *words: str, inherits: Sequence[int] = ()) -> Iterator[Xdpsock]:
+    """Start xdpsock on a link, with descriptors of ours; the block runs once it is bound. Raises Refused.
 
     Of the frames on the link it takes tests' only, and rings and umem are small: an emulated guest pays for each page.
     """
@@ -85,7 +85,12 @@ def started(link: Link, *words: str) -> Iterator[Xdpsock]:
     ready, theirs = os.pipe()
     argv = [xdpsock_path(), "-i", link.name, "--json", f"--ready-fd={theirs}", *sizes, *words]
     process = subprocess.Popen(
-        argv, pass_fds=(theirs,), stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        argv,
+        pass_fds=(theirs, *inherits),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     os.close(theirs)
     try:

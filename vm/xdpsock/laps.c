@@ -50,7 +50,7 @@ static int ascending(const void *one, const void *other)
 	return (a > b) - (a < b);
 }
 
-void laps_words(void)
+void laps_words(const char *unit)
 {
 	static double each[MOST];
 	__u32 laps = 0;
@@ -63,6 +63,6 @@ void laps_words(void)
 	if (!laps)
 		return;
 	qsort(each, laps, sizeof(each[0]), ascending);
-	printf("%u laps: %.1f ns a packet at least, %.1f in the median, %.1f at most\n", laps, each[0], each[laps / 2],
-	       each[laps - 1]);
+	printf("%u laps: %.1f %s a packet at least, %.1f in the median, %.1f at most\n", laps, each[0], unit,
+	       each[laps / 2], each[laps - 1]);
 }

@@ -32,6 +32,7 @@ struct options {
 	__u64 count;          /* packets, 0: without end */
 	__u32 duration;       /* seconds, 0: without end */
 	__u32 laps;           /* packets of one, 0: none */
+	int laps_fd;          /* a counter in the place of the clock, -1: none */
 	__u32 retries;        /* seconds to wait for the last completions */
 
 	__u32 size;           /* bytes of a frame to send */

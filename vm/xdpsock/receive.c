@@ -31,14 +31,23 @@ static void swap_addresses(char *frame)
 	memcpy(frame + ETH_ALEN, other, ETH_ALEN);
 }
 
+/* The last packet of --tx-pkt-count goes out as well, as long as others come back within --retries seconds. */
+static bool waits_for_the_last(const struct run *run, __u64 progress)
+{
+	return run_has_counted(run) && !run->error &&
+	       nanoseconds(CLOCK_MONOTONIC) - progress < run->options->retries * SECOND;
+}
+
 static void forward(struct run *run, struct socket *socket)
 {
 	struct ledger *ledger = &run->umem->ledger;
+	__u64 progress = 0;
 	__u32 index;
 
 	while (!xsk_ring_prod__reserve(&socket->tx, socket->parts, &index)) {
-		buffers_complete(run);
-		if (run_over(run)) {
+		if (buffers_complete(run) || !progress)
+			progress = nanoseconds(CLOCK_MONOTONIC);
+		if (run_over(run) && !waits_for_the_last(run, progress)) {
 			give_up(run, socket);
 			return;
 		}

@@ -46,6 +46,16 @@ static void heading(const char *per_second, const char *total)
 	printf("%-18s %-14s %-14s", "", per_second, total);
 }
 
+static const char *mode_word(void)
+{
+	return !strcmp(xdp_mode, "native") ? "drv" : xdp_mode;
+}
+
+static const char *copies(const struct run *run)
+{
+	return run->umem->zero_copy ? " zero-copy" : "";
+}
+
 static void socket_interval(const struct run *run, __u32 at, __u64 elapsed)
 {
 	static __u64 before[64][8];
@@ -53,8 +63,7 @@ static void socket_interval(const struct run *run, __u32 at, __u64 elapsed)
 	const struct socket *socket = &run->umem->socket[at];
 	struct xdp_statistics kernel;
 
-	printf("\n sock%u@%s:%u %s xdp-%s%s\n", at, o->interface, o->queue, job_name(o->job),
-	       !strcmp(xdp_mode, "native") ? "drv" : xdp_mode, run->umem->zero_copy ? " zero-copy" : "");
+	printf("\n sock%u@%s:%u %s xdp-%s%s\n", at, o->interface, o->queue, job_name(o->job), mode_word(), copies(run));
 	heading("pps", "pkts");
 	printf(" %.2f\n", elapsed / 1e9);
 	row("rx", socket->received.packets, &before[at][0], elapsed);
@@ -263,9 +272,12 @@ static void summary_words(const struct run *run)
 	struct traffic received, sent;
 
 	sums(run, &received, &sent);
-	printf("\nended: %s, after %.2f s; received %llu packets, %llu bytes; sent %llu packets, %llu bytes\n", run->why,
-	       (run->ended - run->began) / 1e9, received.packets, received.bytes, sent.packets, sent.bytes);
-	laps_words();
+	printf("\n%s on %s:%u, bound xdp-%s%s; ended: %s, after %.2f s\n", job_name(run->options->job),
+	       run->options->interface, run->options->queue, mode_word(), copies(run), run->why,
+	       (run->ended - run->began) / 1e9);
+	printf("received %llu packets, %llu bytes; sent %llu packets, %llu bytes\n", received.packets, received.bytes,
+	       sent.packets, sent.bytes);
+	laps_words(run->options->laps_fd < 0 ? "ns" : "counts");
 	if (ledger_outstanding(l, OWNER_TX))
 		printf("%llu buffers sent and not completed\n", ledger_outstanding(l, OWNER_TX));
 	if (l->duplicates || l->strangers)

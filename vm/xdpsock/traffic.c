@@ -2,10 +2,12 @@
 #include "traffic.h"
 
 #include <errno.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "failure.h"
 #include "laps.h"
@@ -96,19 +98,33 @@ bool run_over(struct run *run)
 		tick(run);
 	if (caught)
 		end(run, "signal");
-	if (run->options->count && run->packets >= run->options->count)
+	if (run_has_counted(run))
 		end(run, "count");
 	return run->why;
 }
 
+static __u64 counter(int fd)
+{
+	__u64 value;
+
+	if (read(fd, &value, sizeof(value)) != sizeof(value))
+		refused(errno, "a perf event that is pinned, and that nobody else uses", "reading --laps-fd");
+	return value;
+}
+
 void run_count(struct run *run, __u32 packets)
 {
-	const __u32 laps = run->options->laps;
+	const struct options *o = run->options;
 	const __u64 before = run->packets;
 
 	run->packets += packets;
-	if (laps && run->packets / laps != before / laps)
-		laps_stamp(run->packets, nanoseconds(CLOCK_MONOTONIC));
+	if (o->laps && run->packets / o->laps != before / o->laps)
+		laps_stamp(run->packets, o->laps_fd < 0 ? nanoseconds(CLOCK_MONOTONIC) : counter(o->laps_fd));
+}
+
+bool run_has_counted(const struct run *run)
+{
+	return run->options->count && run->packets >= run->options->count;
 }
 
 __u32 run_packets_to_go(const struct run *run)

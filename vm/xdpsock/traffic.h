@@ -45,6 +45,7 @@ void run_end_by_error(struct run *run, int error);
 
 /* So many packets more of those that --tx-pkt-count counts. */
 void run_count(struct run *run, __u32 packets);
+bool run_has_counted(const struct run *run);
 
 /* A batch, or what is left to do. */
 __u32 run_packets_to_go(const struct run *run);
