@@ -79,6 +79,23 @@ def test_a_figure_is_the_median_of_its_boots_and_its_batches():
     assert only.boots == (("base", (100, 104)), ("patched", (110, 112)), ("control", (101, 100)))
 
 
+def test_no_change_is_called_where_only_the_median_moved():
+    """Batches in two groups, as rings make them: one batch more in the upper one, and the median jumps."""
+    lower, upper = (3643.0,) * 8 + (3650.0,) * 7, (3643.0,) * 7 + (3650.0,) * 8
+    every = [
+        Boot(role, seed, (Reading(NAME, "insns/packet", upper if role == "patched" else lower),))
+        for role in ("base", "patched", "control")
+        for seed in (1, 2)
+    ]
+    (only,) = figures_of(every, POLICY)
+    assert (only.delta, only.change) == (7, FigureChange.SAME)
+    assert only.noise > 7
+    shifted = tuple(value + 3 for value in lower)
+    moved = [replace(boot, readings=(Reading(NAME, "insns/packet", shifted),)) for boot in every[2:4]]
+    (only,) = figures_of([*every[:2], *moved, *every[4:]], POLICY)
+    assert (only.delta, only.noise, only.change) == (3, 0, FigureChange.WORSE)
+
+
 @pytest.mark.parametrize(
     ("role", "reading", "why"),
     [

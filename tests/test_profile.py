@@ -10,7 +10,7 @@ from harness.perf import source_lines
 from harness.perf.attribution import Kernel, attribute
 from harness.perf.blame import Blame, blame
 from harness.perf.profile import FunctionCost, Profile, plugin_api, read_profiles
-from harness.perf.symbols import JIT, Symbols, canonical, find_system_map
+from harness.perf.symbols import JIT, USER, Symbols, canonical, find_system_map
 from harness.perf.trace import read_trace, samples
 from harness.tree.model import Applied, AppliedPatch, Base, BaseReason
 from tests.small_kernel import git
@@ -92,6 +92,7 @@ def test_addresses_are_functions_of_the_source(symbols):
     assert symbols.name(TEXT + 0x45) == "alias"
     assert symbols.name(TEXT + 0x60) == "copy"
     assert symbols.name(PROGRAM) == JIT
+    assert symbols.name(0x7F0000001000) == USER
     assert symbols.address("ktime_get") == TEXT + 0x80
     assert symbols.is_start(TEXT + 0x40)
     assert not symbols.is_start(TEXT + 0x41)
@@ -108,6 +109,16 @@ def test_addresses_are_functions_of_the_source(symbols):
 )
 def test_clones_bear_their_source_s_name(clone, name):
     assert canonical(clone) == name
+
+
+def test_an_address_of_many_names_is_called_as_on_the_other_kernel(tmp_path):
+    """Whichever of its names a series adds or takes away."""
+    maps = {name: tmp_path / name for name in ("base", "patched")}
+    maps["base"].write_text(SYSTEM_MAP)
+    maps["patched"].write_text(SYSTEM_MAP.replace("T alias", "T it"))
+    assert Symbols(maps["patched"]).name(TEXT + 0x40) == "it"
+    both = [Symbols(maps["patched"], maps["base"]), Symbols(maps["base"], maps["patched"])]
+    assert [symbols.name(TEXT + 0x40) for symbols in both] == ["__alias", "__alias"]
 
 
 def test_a_file_without_functions_is_no_system_map(tmp_path):
@@ -153,6 +164,36 @@ def test_stamps_of_a_program_delimit_many_samples(tmp_path, symbols):
     assert found.functions == (FunctionCost(JIT, 2.0, 0.0, 0.0),)
 
 
+def read_by_turns():
+    """The clock is read before and after each of two packets, with 50 instructions in between that are none's."""
+    trace = Written()
+    trace.mark(b"B", 0)
+    trace.block(1, PROGRAM, 5, 1)
+    for runs in (1, 10, 25, 12):
+        trace.mark(b"C", 1, b1=(runs, 0))
+    trace.mark(b"E", 0)
+    return trace
+
+
+def test_the_clock_is_read_by_turns(tmp_path, symbols):
+    told = figure(22.0, per=1, segments=1, clock="bpf_ktime_get_ns", every=True, stride=2, packets=False)
+    found = profile_of(tmp_path, read_by_turns(), told, symbols)
+    assert (found.failure, found.counted) == ("", 22)
+
+
+def test_laps_of_user_space_may_be_of_different_lengths(tmp_path, symbols):
+    trace = Written()
+    trace.mark(b"B", 0)
+    trace.block(1, 0x401000, 5, 1)
+    for runs in (7, 900, 64, 96):
+        trace.mark(b"C", 2, b1=(runs, 0))
+    trace.mark(b"E", 0)
+    told = figure(2.0, per=[64, 96], segments=1, clock="lap", every=True, skip=1, packets=False)
+    found = profile_of(tmp_path, trace, told, symbols)
+    assert not found.failure
+    assert found.functions == (FunctionCost(USER, 2.0, 0.0, 0.0),)
+
+
 @pytest.mark.parametrize(
     ("trace", "told", "words"),
     [
@@ -161,6 +202,8 @@ def test_stamps_of_a_program_delimit_many_samples(tmp_path, symbols):
         (one_batch(), figure(10.0, 10.0), "ended before its profile was whole"),
         (one_batch(), figure(10.0, clock=""), "does not say by which clock"),
         (one_batch(packets=0), figure(10.0), "never read"),
+        (one_batch(packets=0), figure(10.0, every=True), "0 packets were counted where 4 were sent"),
+        (one_batch(), figure(10.0, per=[4, 4]), "read for 1 samples, and it has 2"),
     ],
 )
 def test_what_does_not_add_up_is_told_and_not_used(tmp_path, symbols, trace, told, words):
