@@ -27,7 +27,7 @@ def kernels_of(series: str) -> dict[str, Path]:
 
 
 def untested(series: str, run: Path, out: Path, *options: str) -> list[str]:
-    """The trial of an example that runs no test. run: its folder. out: file for its result, as JSON."""
+    """The trial of a series, an example's name or a file, that runs no test. run: its folder. out: its result, JSON."""
     argv = [sys.executable, "-m", "harness.cli", "run", str(EXAMPLES / series), "--tree", TREE, "--accel", "tcg"]
     return [*argv, *options, "--test", "none", "--reruns", "0", "--quiet", "--out", str(run), "--json", str(out)]
 

@@ -3,9 +3,10 @@
     python -m bench.sensitivity [--rotations 4]
 
 Four patches to four files (net/bpf/test_run.c, net/core/filter.c, drivers/net/veth.c, net/xdp/xsk.c) each add so many
-nops to the path of a packet; a rotation gives each file another number. A fifth series moves code about and renames a
-function, and has to come out as no change. A single instruction counts (`[perf] units = 1`), which by default it does
-only where it is half a percent. Exits with 1 if a figure, a function or a patch is another than planted.
+nops to the path of a packet; a rotation gives each file another number. A figure has to differ by what was planted on
+its path, to its noise, and by nothing else. A fifth series moves code about, aligns a function and renames one: all
+benches of the suites have to come out as no change. A single instruction counts (`[perf] units = 1`), which by default
+it does only where it is half a percent. Exits with 1 if a figure, a function or a patch is another than planted.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.kernels import TREE
-from harness.perf.model import FigureChange, Performance
+from bench.kernels import untested
+from harness.perf.model import Attribution, FigureChange, Performance
 from harness.places import cache_dir
 from harness.report.json import read_result
 
 _COUNTS = (1, 2, 5, 20)
+_EQUAL = 0.05  # insns: a tick in one batch of fifteen is less
 _BENCHES = "(get_buff_len and 1500) or (veth and native and 64 and (bench_drop or redirect_socket))"
 _SUITES = ("xdp_multibuf", "drivers")
 
@@ -96,7 +98,7 @@ def main() -> int:
             counts = (*_COUNTS[rotation:], *_COUNTS[:rotation])
             series = Path(name) / f"nops-{rotation}.mbox"
             series.write_text("".join(_series(counts)))
-            wrong += _compared(counts, _measured(series, Path(name) / f"run-{rotation}"))
+            wrong += _compared(counts, _measured(series, Path(name) / f"run-{rotation}", "-k", _BENCHES))
         wrong += _unmoved(_measured(_MOVED, Path(name) / "run-moves"))
     print(f"{wrong} of what was planted came out as something else")
     return 1 if wrong else 0
@@ -122,13 +124,12 @@ def _diff(place: Place, count: int) -> str:
     return head + "\n".join((hunk, *lines, ""))
 
 
-def _measured(series: Path, out: Path) -> Performance:
+def _measured(series: Path, out: Path, *choice: str) -> Performance:
     """A trial of the series with its benches; no tests, for there is nothing to break."""
-    argv = [sys.executable, "-m", "harness.cli", "run", str(series), "--tree", TREE, "--perf", "--out", str(out)]
-    argv += [word for suite in _SUITES for word in ("--suite", suite)]
-    argv += ["-k", f"test_return_code_is_handed_back or {_BENCHES}", "--json", str(out.with_suffix(".json")), "--quiet"]
-    subprocess.run(argv, stdout=subprocess.DEVNULL, check=False)
-    result = read_result(out.with_suffix(".json"))
+    suites = [word for suite in _SUITES for word in ("--suite", suite)]
+    told = out.with_suffix(".json")
+    subprocess.run(untested(str(series), out, told, "--perf", *suites, *choice), stdout=subprocess.DEVNULL, check=False)
+    result = read_result(told)
     if result.performance is None:
         sys.exit(f"{series.name} was not measured: {result.verdict.line}")
     return result.performance
@@ -144,6 +145,9 @@ def _compared(counts: Sequence[int], performance: Performance) -> int:
             round(change.delta, 1) == count and [share.number for share in change.patches] == [number]
             for change in changes
         )
+        for odd in (each for each in found if not _is_as_planted(each, performance)):
+            print(f"WRONG  {odd.bench}: it differs by {odd.delta:+.3f} in all", flush=True)
+            right = False
         wrong += not right
         told = ", ".join(
             f"{change.name} {change.delta:+.3f} from patch {[share.number for share in change.patches]}"
@@ -151,6 +155,13 @@ def _compared(counts: Sequence[int], performance: Performance) -> int:
         )
         print(f"{'found' if right else 'WRONG'}  +{count:<3d} {place.path:22s} {told or 'nothing'}", flush=True)
     return wrong
+
+
+def _is_as_planted(attribution: Attribution, performance: Performance) -> bool:
+    """Whether a figure differs by the instructions of the patches, and by no others."""
+    planted = sum(share.insns for change in attribution.functions for share in change.patches)
+    (figure,) = (each for each in performance.figures if each.bench == attribution.bench)
+    return abs(figure.delta - planted) <= max(figure.noise, _EQUAL)
 
 
 def _unmoved(performance: Performance) -> int:
