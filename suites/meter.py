@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pytest
 from bpf.libbpf import Program
 from marks import marks
-from pmu import Counter, EveryProcessor, cycles
+from pmu import COUNTED, Counter, EveryProcessor, cycles
 
 BATCHES = 15  # as in harness/perf/measure.py
 # Length of a batch in ns, and the most runs. Counted batches are shorter than the time between two ticks of a kernel
@@ -21,6 +21,7 @@ _FLOW = 0.1  # seconds of a batch of packets that come of themselves
 _ICOUNT, _CYCLES, _WALL = "icount", "cycles", "wall"  # as in harness/perf/model.py
 # For profiles: programs in the kernel read the clock by turns before and after what is measured.
 BETWEEN_TWO = {"clock": "bpf_ktime_get_ns", "every": True, "stride": 2, "packets": False}
+_COUNTED = f"{COUNTED}/packet"
 
 
 class Meter:
@@ -82,7 +83,7 @@ class Meter:
                 values.append((counter.read() - before) / repeat)
         finally:
             counter.close()
-        self._told(values, "cycles/packet")
+        self._told(values, _COUNTED)
 
     def sends(self, send: Callable[[], None], packets: int) -> None:
         """Cycles of every processor for a packet, over calls that send so many, and come back when all have arrived."""
@@ -96,15 +97,14 @@ class Meter:
                 values.append((counter.read() - before) / packets)
         finally:
             counter.close()
-        self._told(values, "cycles/packet")
+        self._told(values, _COUNTED)
 
     def flow(self, count: Callable[[], int], *, scope: str, seconds: float = _FLOW) -> None:
         """What a packet costs while packets come of themselves: time between two, or cycles of every processor.
 
         count: packets so far. scope: what sends them. seconds: of a batch. Fails where none come.
         """
-        if self._instrument == _ICOUNT:
-            pytest.skip("instructions of an emulated guest are not counted on a wire: --instrument cycles or wall")
+        self.needs_wire()
         counter = cycles(EveryProcessor) if self._instrument == _CYCLES else None
         read = counter.read if counter else time.monotonic_ns
         values = []
@@ -121,17 +121,17 @@ class Meter:
         finally:
             if counter:
                 counter.close()
-        self._told(values, "cycles/packet" if counter else "insns/packet", scope=scope)
+        self._told(values, _COUNTED if counter else "insns/packet", scope=scope)
 
     @contextlib.contextmanager
-    def descriptor(self) -> Iterator[int | None]:
-        """A counter of cycles that another program can read; None where it is to read a clock."""
+    def descriptors(self) -> Iterator[list[int]]:
+        """Counters of cycles that another program can read, of every processor; none where it is to read a clock."""
         if self._instrument != _CYCLES:
-            yield None
+            yield []
             return
         counter = cycles(EveryProcessor)
         try:
-            yield counter.descriptor
+            yield counter.descriptors
         finally:
             counter.close()
 
@@ -144,6 +144,11 @@ class Meter:
     def is_clock(self) -> bool:
         """Whether figures are of time, so that a slow sender shows as well as a slow receiver."""
         return self._instrument == _WALL
+
+    def needs_wire(self) -> None:
+        """Skips where packets come from another machine and instructions are to be counted."""
+        if self._instrument == _ICOUNT:
+            pytest.skip("instructions of an emulated guest are not counted on a wire: --instrument cycles or wall")
 
     def _needs_clock(self) -> None:
         if self._instrument == _CYCLES:
@@ -162,16 +167,25 @@ class Meter:
         self._item.user_properties.append(("ktrial-figure", {"unit": unit, "values": [value], "scope": scope}))
 
     def record(
-        self, values: Sequence[float], unit: str, profile: Mapping[str, object] | None = None, *, counts: bool = False
+        self,
+        values: Sequence[float],
+        unit: str,
+        profile: Mapping[str, object] | None = None,
+        *,
+        counts: bool = False,
+        scope: str = "",
     ) -> None:
         """Readings taken in another way, BATCHES of them.
 
-        profile: where the plugin finds them, if anywhere. counts: they are of descriptor().
+        profile: where the plugin finds them, if anywhere. counts: they are of descriptors(), and cycles where it is.
+        scope: of what, where that is not the same everywhere.
         """
         if not counts:
             self._needs_clock()
+        elif self._instrument == _CYCLES:
+            unit = unit.replace("insns", COUNTED, 1)
         assert len(values) == BATCHES, f"{len(values)} readings, not {BATCHES}"
-        self._told(values, unit, profile)
+        self._told(values, unit, profile, scope=scope)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -26,12 +27,14 @@ def board(tmp_path_factory):
         yield started
 
 
-def perf(board: Sshd, script: str, *arguments: str) -> tuple[int, str]:
+def perf(board: Sshd, script: str, *arguments: str, instrument: str = "wall", bench: str = BENCH) -> tuple[int, str]:
     """`ktrial perf` on it: exit status and output."""
     switch = board.folder / "switch"
     switch.write_text(f"set -e\n{script.format(folder=board.folder, pid=board.process.pid)}")
-    argv = ("--switch", f"sh {switch} {{role}}", "--rounds", "3", "--instrument", "wall", "--suite", "drivers", "--all")
-    process = board.ktrial(*argv, "-k", BENCH, *arguments, command="perf", suites=PROJECT / "suites")
+    argv = ("--switch", f"sh {switch} {{role}}", "--rounds", "3", "--suite", "drivers", "--all")
+    process = board.ktrial(
+        *argv, "--instrument", instrument, "-k", bench, *arguments, command="perf", suites=PROJECT / "suites"
+    )
     output = process.communicate(timeout=300)[0]
     return process.returncode, output
 
@@ -57,6 +60,25 @@ def test_another_machine_sends(board, tmp_path):
         assert status == 7, output
         assert re.search(r"cable2 took all of \d{4,} frames: time is the sender's", output), output
         assert other.is_clean()
+
+
+@real
+def test_what_a_board_takes_for_what_another_machine_sends(tmp_path):
+    """By an event that every kernel has, for the machine may have no counter of cycles: its processors' clocks."""
+    for name in ("board", "sender"):
+        (tmp_path / name).mkdir()
+    temporary = f"SetEnv TMPDIR={tmp_path}/board/tmp"
+    with sshd(tmp_path / "board", f"{temporary} KTRIAL_EVENT=1:0") as board, two_machines(board, tmp_path / "sender"):
+        wired = ("--iface", "cable2", "--peer", "ssh:board", "--json", str(tmp_path / "told"))
+        bench = "bench_wire and 64 and ((bench_drop and native) or (rxdrop and drv))"
+        status, output = perf(board, SWITCH, *wired, instrument="cycles", bench=bench)
+        assert board.is_clean()
+    assert status in (0, 7), output  # never a change: it is one kernel
+    told = json.loads((tmp_path / "told").read_text())["performance"]["figures"]
+    assert {each["bench"].partition("::bench_")[2].partition("[")[0] for each in told} == {"drop", "rxdrop"}
+    for each in told:
+        assert (each["unit"], each["base"] is not None) == ("events/packet", True), each["why"]
+    assert "drop[iface,native,64]" in output
 
 
 @real

@@ -86,9 +86,8 @@ def test_a_counter_of_the_kernel_counts_what_the_kernel_does(monkeypatch):
     monkeypatch.setattr(sys, "path", [str(suites_dir()), *sys.path])
     from pmu import Counter
 
-    software, task_clock = 1, 1  # PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK
     try:
-        counter = Counter(software, task_clock)
+        counter = Counter("1:1")  # PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK
     except OSError as error:
         pytest.skip(f"perf_event_open is not for us here: {error}")
     try:

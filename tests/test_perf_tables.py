@@ -129,6 +129,21 @@ def test_what_is_no_instruction_is_not_called_one():
     assert "(cycles, noise at most 1.4, seen from 3.9)" in text
 
 
+def test_a_board_s_interface_has_the_same_tables():
+    wire = "drivers/bench_wire.py::bench_{}[device=iface,mode={},size={}]"
+    costs = {("drop", "native", 64): 300, ("tx", "native", 64): 400, ("rxdrop", "drv", 64): 500}
+    costs |= {("txonly", "skb", size): size for size in (64, 512, 1024, 1500)}
+    figures = [
+        replace(figure(wire.format(*which), cost, cost + 40), unit="cycles/packet") for which, cost in costs.items()
+    ]
+    figures.append(Figure(wire.format("l2fwd", "zc", 64), "", FigureChange.UNKNOWN, why="on base: EOPNOTSUPP"))
+    text = shown(*tables_of(replace(measured(*figures), instrument="cycles")))
+    assert "iface (copy), base -> patched:" in text
+    assert "-11.8%/+40" in text
+    assert "xdpsock -i iface -t -S -s SIZE, cycles per packet" in text
+    assert "iface, cycles per packet, frames of 64 bytes" in text
+
+
 def test_a_figure_that_cannot_be_told_says_what_could_have_been_seen():
     why = "between -3 and +9; what is less than 7 could not be seen"
     unsure = replace(action("drop", 100, 103), change=FigureChange.UNKNOWN, why=why, interval=(-3.0, 9.0))

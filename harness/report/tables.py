@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from harness.perf.letters import ACTIONS, BASELINES, VERIFIER, XDPSOCK, devices_of
+from harness.perf.letters import BASELINES, VERIFIER, action, devices_of, xdpsock
 from harness.perf.model import Figure, Performance
 
 __all__ = ["TextTable", "change_table", "jobs_table", "lines_of", "sizes_table", "tables_of", "verifier_table"]
@@ -78,9 +78,9 @@ def change_table(steps: Sequence[tuple[str, Performance]]) -> TextTable:
     for device in dict.fromkeys(name for _, performance in steps for name in devices_of(performance)):
         for label, performance in steps:
             figures = _Figures(performance)
-            mode = "zc" if figures.known(XDPSOCK.format("rxdrop", device, "zc", 64)) else "drv"
-            names = [XDPSOCK.format("rxdrop", device, mode, 64)]
-            names += [ACTIONS.format(name, device) for _, name in BASELINES]
+            mode = "zc" if figures.known(xdpsock("rxdrop", device, "zc", 64)) else "drv"
+            names = [xdpsock("rxdrop", device, mode, 64)]
+            names += [action(name, device) for _, name in BASELINES]
             if any(figures.known(name) for name in names):
                 copies = "zero-copy" if mode == "zc" else "copy"
                 row = [figures.change(name, notes) for name in names]
@@ -95,7 +95,7 @@ def sizes_table(performance: Performance, device: str) -> TextTable:
     """(b) what `xdpsock -t -S -s SIZE` costs, by size."""
     notes: list[str] = []
     figures = _Figures(performance)
-    names = [XDPSOCK.format("txonly", device, "skb", size) for size in _SIZES]
+    names = [xdpsock("txonly", device, "skb", size) for size in _SIZES]
     rows: tuple[tuple[str, ...], ...] = ()
     if any(map(figures.known, names)):
         rows = (
@@ -112,13 +112,13 @@ def jobs_table(performance: Performance, device: str) -> TextTable:
     """(c) xdpsock's jobs in every mode, below the cost of XDP_DROP and XDP_TX; base -> patched where they differ."""
     notes: list[str] = []
     figures = _Figures(performance)
-    names = {title: [XDPSOCK.format(job, device, mode, 64) for _, mode in _MODES] for title, job in _JOBS}
+    names = {title: [xdpsock(job, device, mode, 64) for _, mode in _MODES] for title, job in _JOBS}
     rows: list[tuple[str, ...]] = []
     if any(figures.known(name) for of_job in names.values() for name in of_job):
-        rows += [(title, figures.both(ACTIONS.format(name, device), notes)) for title, name in BASELINES]
+        rows += [(title, figures.both(action(name, device), notes)) for title, name in BASELINES]
         rows += [("Benchmark", *(title for title, _ in _MODES))]
         rows += [(title, *(figures.both(name, notes) for name in of_job)) for title, of_job in names.items()]
-    told = figures.those([*(ACTIONS.format(name, device) for _, name in BASELINES), *chain(*names.values())])
+    told = figures.those([*(action(name, device) for _, name in BASELINES), *chain(*names.values())])
     title = f"{device}, {_unit(told)}, frames of 64 bytes"
     return TextTable(title, (), tuple(rows), tuple(notes), _by(performance, told))
 

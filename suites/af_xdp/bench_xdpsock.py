@@ -24,7 +24,7 @@ MODES = {"skb": ("-S",), "drv": ("-N", "-c"), "zc": ("-N", "-z")}
 _WARM = 2  # laps
 _COUNT = (_WARM + BATCHES + 1) * LAP
 _REALTIME = ("-W", "SCHED_FIFO", "-U", "50")
-_BOUND = {"skb": ("skb", False), "drv": ("native", False), "zc": ("native", True)}
+BOUND = {"skb": ("skb", False), "drv": ("native", False), "zc": ("native", True)}
 
 
 def _cases(*sizes: int) -> pytest.MarkDecorator:
@@ -64,9 +64,9 @@ def _run(meter: Meter, lane: Lane, mode: str, *words: str, feed: int = 0) -> Non
     # What goes out ends in a program at the far end; what only comes in is xdpsock's own program's.
     marks().packets_enter_at(lane.loaded.program("drain").entry())
     job = [*MODES[mode], *_REALTIME, f"--laps={LAP}", f"-C{_COUNT}", *words]
-    with meter.descriptor() as counter:
+    with meter.descriptors() as counters:
         try:
-            told = _done(lane, mode, job, feed, counter)
+            told = _done(lane, mode, job, feed, counters)
         except Refused as error:
             if error.errno == "EOPNOTSUPP" or (error.errno == "EINVAL" and mode == "zc"):
                 pytest.skip(f"{lane.device}: {error}")
@@ -81,15 +81,12 @@ def _run(meter: Meter, lane: Lane, mode: str, *words: str, feed: int = 0) -> Non
         "per": [packets for packets, _ in laps],
         "packets": False,  # they come to xdpsock by the ring, and not one by one
     }
-    unit = "insns/packet" if counter is None else "cycles/packet"
-    meter.record([took / packets for packets, took in laps], unit, profile, counts=counter is not None)
+    meter.record([took / packets for packets, took in laps], "insns/packet", profile, counts=True)
 
 
-def _done(lane: Lane, mode: str, job: Sequence[str], feed: int, counter: int | None) -> dict[str, Any]:
-    """Its summary. counter: descriptor to read in the place of the clock."""
-    inherits = [] if counter is None else [counter]
-    words = [*job, *(f"--laps-fd={each}" for each in inherits)]
-    with marks().segment(), started(lane.link, *words, inherits=inherits) as running:
+def _done(lane: Lane, mode: str, job: Sequence[str], feed: int, counters: Sequence[int]) -> dict[str, Any]:
+    """Its summary. counters: descriptors to read in the place of the clock."""
+    with marks().segment(), started(lane.link, *job, counters=counters) as running:
         if "-r" in job:
             marks().packets_enter_at(entry_of(lane.link.state.xdp_program))
         if feed:
@@ -100,7 +97,7 @@ def _done(lane: Lane, mode: str, job: Sequence[str], feed: int, counter: int | N
 
 def _summary(running: Xdpsock, mode: str) -> dict[str, Any]:
     told = running.summary()
-    assert (told["bound"]["xdp"], told["bound"]["zero_copy"]) == _BOUND[mode], f"bound: {told['bound']}"
+    assert (told["bound"]["xdp"], told["bound"]["zero_copy"]) == BOUND[mode], f"bound: {told['bound']}"
     books = told["buffers"]
     assert (books["duplicates"], books["strangers"]) == (0, 0), f"buffers: {books}"
     assert books["tx_returned"] == books["tx_given"], f"sent buffers did not come back: {books}"

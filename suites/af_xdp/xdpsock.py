@@ -76,17 +76,18 @@ class Xdpsock:
 
 
 @contextlib.contextmanager
-def started(link: Link, *words: str, inherits: Sequence[int] = ()) -> Iterator[Xdpsock]:
-    """Start xdpsock on a link, with descriptors of ours; the block runs once it is bound. Raises Refused.
+def started(link: Link, *words: str, counters: Sequence[int] = ()) -> Iterator[Xdpsock]:
+    """Start xdpsock on a link; the block runs once it is bound. counters: for its --laps-fd. Raises Refused.
 
     Of the frames on the link it takes tests' only, and rings and umem are small: an emulated guest pays for each page.
     """
     sizes = ("--frames=1024", "--ring-size=512", f"--ethertype={TEST_TYPE:x}")
     ready, theirs = os.pipe()
     argv = [xdpsock_path(), "-i", link.name, "--json", f"--ready-fd={theirs}", *sizes, *words]
+    argv += [f"--laps-fd={','.join(map(str, counters))}"] if counters else []
     process = subprocess.Popen(
         argv,
-        pass_fds=(theirs, *inherits),
+        pass_fds=(theirs, *counters),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

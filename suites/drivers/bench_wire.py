@@ -2,7 +2,7 @@
 
 With `--instrument wall` a figure is the time between two packets, which is their cost only where the device is what is
 slow: a bench whose frames all came says that it cannot tell. Cycles are of all processors of the board, and need no
-more frames than the board can take; with `--loop` they are the sender's as well.
+more frames than the board can take; with `--loop` they are the sender's as well. xdpsock's jobs are read at its laps.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from af_xdp.bench_xdpsock import BOUND
+from af_xdp.bench_xdpsock import MODES as SOCKETS
+from af_xdp.xdpsock import Refused, started
 from bpf.libbpf import Object, find_object
 from drivers.bench_actions import SIZES
 from drivers.cases import MODES
@@ -24,7 +28,7 @@ from drivers.course import cpu_entry
 from drivers.rig import Rig
 from drivers.rows import BOARD, Row
 from laps import LAP, Laps
-from meter import Meter
+from meter import BATCHES, Meter
 from net.lane import loaded_alone
 from net.link import DEADLINE, wait_for
 from net.netlink import NetlinkError
@@ -35,13 +39,21 @@ from net.xdp import Mode, attached
 _FLOOD = Path(__file__).resolve().parents[1] / "net" / "flood.py"
 _WARM = 64 * LAP  # packets
 _KEPT_UP = 0.99  # of the frames that were sent: then it is the sender that is slow
-_CASES = [
-    pytest.param(BOARD, mode, size, id=f"device={BOARD.name},mode={mode},size={size}")
-    for mode in MODES
-    for size in SIZES
-    if os.environ.get("KTRIAL_IFACE")
-]
-on_wire = pytest.mark.parametrize(("device", "mode", "size"), _CASES, indirect=["device"])
+_SECONDS = 2.0  # of a job of xdpsock's
+
+
+def _on_wire(modes: Sequence[str], sizes: Sequence[int]) -> pytest.MarkDecorator:
+    cases = [
+        pytest.param(BOARD, mode, size, id=f"device={BOARD.name},mode={mode},size={size}")
+        for mode in modes
+        for size in sizes
+        if os.environ.get("KTRIAL_IFACE")
+    ]
+    return pytest.mark.parametrize(("device", "mode", "size"), cases, indirect=["device"])
+
+
+on_wire = _on_wire(MODES, SIZES)
+by_socket = _on_wire(tuple(SOCKETS), SIZES[:1])
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +114,12 @@ def _measure(meter: Meter, rig: Rig, mode: Mode, size: int, loaded: Object, prog
             wait_for(lambda: laps.packets > _WARM, f"{_WARM} packets for {program}")
             meter.flow(lambda: laps.packets, scope=sender.how)
             sent = sender.stop()
-        kept_up = laps.packets >= _KEPT_UP * sent
-    if meter.is_clock and rig.remote and kept_up:
+        _tell_who_was_slow(meter, rig, laps.packets, sent)
+
+
+def _tell_who_was_slow(meter: Meter, rig: Rig, took: int, sent: int) -> None:
+    """Skips where it was the sender."""
+    if meter.is_clock and rig.remote and took >= _KEPT_UP * sent:
         pytest.skip(f"{rig.link.name} took all of {sent} frames: time is the sender's (--instrument cycles tells)")
 
 
@@ -147,3 +163,52 @@ def bench_redirect_cpu(run: Run, device: Row, mode: Mode, size: int, loaded: Obj
     """XDP_REDIRECT through a cpumap, whose thread makes an skb of it and gives it to the stack."""
     with cpu_entry(loaded):
         run("to_cpu")
+
+
+def _job(meter: Meter, rig: Rig, mode: str, *words: str, feed: int = 0) -> None:
+    """A job of xdpsock's for some seconds. feed: size of the frames that flood it. Skips where it has no such mode."""
+    with meter.descriptors() as counters:
+        try:
+            told, scope = _done(meter, rig, [*SOCKETS[mode], f"--laps={LAP}", *words], feed, counters)
+        except Refused as error:
+            pytest.skip(f"{rig.link.name}: {error}")
+    assert (told["bound"]["xdp"], told["bound"]["zero_copy"]) == BOUND[mode], f"bound: {told['bound']}"
+    laps = told["laps"][len(told["laps"]) // 10 :]  # less what only the first ones pay for
+    each = len(laps) // BATCHES
+    assert each, f"{len(laps)} laps of {LAP} packets in {_SECONDS:.0f} s are too few"
+    batches = [laps[at : at + each] for at in range(0, each * BATCHES, each)]
+    values = [sum(took for _, took in batch) / sum(packets for packets, _ in batch) for batch in batches]
+    meter.record(values, "insns/packet", counts=True, scope=scope)
+
+
+def _done(meter: Meter, rig: Rig, job: list[str], feed: int, counters: Sequence[int]) -> tuple[dict, str]:
+    """xdpsock's summary, and what has sent to it."""
+    meter.needs_wire()
+    with started(rig.link, *job, counters=counters) as running:
+        if not feed:
+            time.sleep(_SECONDS)
+            return running.stop(), ""
+        with flood(rig, feed) as sender:
+            time.sleep(_SECONDS)
+            sent = sender.stop()
+        told = running.stop()
+    _tell_who_was_slow(meter, rig, told["rx"]["packets"], sent)
+    return told, sender.how
+
+
+@by_socket
+def bench_rxdrop(meter: Meter, rig: Rig, device: Row, mode: str, size: int):
+    """xdpsock -r: receive and drop."""
+    _job(meter, rig, mode, "-r", feed=size)
+
+
+@by_socket
+def bench_l2fwd(meter: Meter, rig: Rig, device: Row, mode: str, size: int):
+    """xdpsock -l: receive, swap the addresses, send back."""
+    _job(meter, rig, mode, "-l", feed=size)
+
+
+@_on_wire(tuple(SOCKETS), SIZES)
+def bench_txonly(meter: Meter, rig: Rig, device: Row, mode: str, size: int):
+    """xdpsock -t -s SIZE: as many as the interface takes."""
+    _job(meter, rig, mode, "-t", f"-s{size}")

@@ -80,7 +80,7 @@ static const struct {
 	{ 'I', "irq-string", "NAME", "with interrupts of this name in /proc/interrupts" },
 	{ 'Q', "quiet", NULL, "no statistics" },
 	{ LAPS, "laps", "N", "the time at every Nth packet: nanoseconds a packet, in the summary" },
-	{ LAPS_FD, "laps-fd", "N", "a counter in its place: 64 bits read from this descriptor (perf_event_open)" },
+	{ LAPS_FD, "laps-fd", "N,...", "counters in its place: 64 bits read from each descriptor (perf_event_open)" },
 	{ JSON, "json", NULL, "no statistics, one JSON object at the end" },
 	{ VERIFY, "verify", NULL, "number and fill what is sent; check every byte and number of what is received" },
 	{ READY_FD, "ready-fd", "N", "write a line to this descriptor when all is bound" },
@@ -181,6 +181,15 @@ static void tx_metadata(struct options *o, char *list)
 	}
 }
 
+static void counters(struct options *o, const char *name, char *list)
+{
+	for (char *word = strtok(list, ","); word; word = strtok(NULL, ",")) {
+		if (o->counters == MOST_COUNTERS)
+			bad_usage("--%s: more than %u descriptors", name, MOST_COUNTERS);
+		o->laps_fd[o->counters++] = number(name, word, 0, 0, 1 << 20);
+	}
+}
+
 static void set_flag(struct options *o, int letter)
 {
 	switch (letter) {
@@ -234,7 +243,7 @@ static void set_value(struct options *o, int letter, const char *name, char *tex
 	case 'T': o->cycle_us = number(name, text, 0, 0, 1 << 30); break;
 	case TX_METADATA: tx_metadata(o, text); break;
 	case LAPS: o->laps = number(name, text, 0, 1, 1 << 30); break;
-	case LAPS_FD: o->laps_fd = number(name, text, 0, 0, 1 << 20); break;
+	case LAPS_FD: counters(o, name, text); break;
 	case 'n': o->interval = number(name, text, 0, 1, 1 << 30); break;
 	case 'I': o->interrupt = text; break;
 	case READY_FD: o->ready_fd = number(name, text, 0, 0, 1 << 20); break;
@@ -260,7 +269,7 @@ static void check(struct options *o)
 	if (o->job == JOB_TXONLY && !o->frags && o->size > o->frame_size)
 		bad_usage("frames of %u bytes do not fit into chunks of %u: -F sends them in several buffers", o->size,
 			  o->frame_size);
-	if (o->laps_fd >= 0 && !o->laps)
+	if (o->counters && !o->laps)
 		bad_usage("--laps-fd is read at every Nth packet: --laps=N");
 	if (o->poll && o->cycle_us)
 		bad_usage("--poll and --tx-cycle exclude each other");
@@ -286,7 +295,6 @@ static const struct options defaults = {
 	.clock = CLOCK_MONOTONIC,
 	.policy = SCHED_OTHER,
 	.interval = 1,
-	.laps_fd = -1,
 	.ready_fd = -1,
 };
 

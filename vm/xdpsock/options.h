@@ -10,6 +10,8 @@
 enum job { JOB_RXDROP, JOB_TXONLY, JOB_L2FWD };
 enum attach { ATTACH_ANY, ATTACH_NATIVE, ATTACH_SKB };
 
+#define MOST_COUNTERS 1024
+
 struct options {
 	enum job job;
 	const char *interface;
@@ -32,7 +34,8 @@ struct options {
 	__u64 count;          /* packets, 0: without end */
 	__u32 duration;       /* seconds, 0: without end */
 	__u32 laps;           /* packets of one, 0: none */
-	int laps_fd;          /* a counter in the place of the clock, -1: none */
+	int laps_fd[MOST_COUNTERS]; /* counters in the place of the clock */
+	__u32 counters;             /* how many of them */
 	__u32 retries;        /* seconds to wait for the last completions */
 
 	__u32 size;           /* bytes of a frame to send */

@@ -277,7 +277,7 @@ static void summary_words(const struct run *run)
 	       (run->ended - run->began) / 1e9);
 	printf("received %llu packets, %llu bytes; sent %llu packets, %llu bytes\n", received.packets, received.bytes,
 	       sent.packets, sent.bytes);
-	laps_words(run->options->laps_fd < 0 ? "ns" : "counts");
+	laps_words(run->options->counters ? "counts" : "ns");
 	if (ledger_outstanding(l, OWNER_TX))
 		printf("%llu buffers sent and not completed\n", ledger_outstanding(l, OWNER_TX));
 	if (l->duplicates || l->strangers)

@@ -103,13 +103,19 @@ bool run_over(struct run *run)
 	return run->why;
 }
 
-static __u64 counter(int fd)
+/* The time; or what the counters have, all together. */
+static __u64 lap_clock(const struct options *o)
 {
-	__u64 value;
+	__u64 sum = 0, value;
 
-	if (read(fd, &value, sizeof(value)) != sizeof(value))
-		refused(errno, "a perf event that is pinned, and that nobody else uses", "reading --laps-fd");
-	return value;
+	if (!o->counters)
+		return nanoseconds(CLOCK_MONOTONIC);
+	for (__u32 i = 0; i < o->counters; i++) {
+		if (read(o->laps_fd[i], &value, sizeof(value)) != sizeof(value))
+			refused(errno, "a perf event that is pinned, and that nobody else uses", "reading --laps-fd");
+		sum += value;
+	}
+	return sum;
 }
 
 void run_count(struct run *run, __u32 packets)
@@ -119,7 +125,7 @@ void run_count(struct run *run, __u32 packets)
 
 	run->packets += packets;
 	if (o->laps && run->packets / o->laps != before / o->laps)
-		laps_stamp(run->packets, o->laps_fd < 0 ? nanoseconds(CLOCK_MONOTONIC) : counter(o->laps_fd));
+		laps_stamp(run->packets, lap_clock(o));
 }
 
 bool run_has_counted(const struct run *run)
