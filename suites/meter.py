@@ -21,7 +21,7 @@ _FLOW = 0.1  # seconds of a batch of packets that come of themselves
 _ICOUNT, _CYCLES, _WALL = "icount", "cycles", "wall"  # as in harness/perf/model.py
 # For profiles: programs in the kernel read the clock by turns before and after what is measured.
 BETWEEN_TWO = {"clock": "bpf_ktime_get_ns", "every": True, "stride": 2, "packets": False}
-_COUNTED = f"{COUNTED}/packet"
+_CYCLES_EACH = f"{COUNTED}/packet"
 
 
 class Meter:
@@ -83,7 +83,7 @@ class Meter:
                 values.append((counter.read() - before) / repeat)
         finally:
             counter.close()
-        self._told(values, _COUNTED)
+        self._told(values, _CYCLES_EACH)
 
     def sends(self, send: Callable[[], None], packets: int) -> None:
         """Cycles of every processor for a packet, over calls that send so many, and come back when all have arrived."""
@@ -97,7 +97,7 @@ class Meter:
                 values.append((counter.read() - before) / packets)
         finally:
             counter.close()
-        self._told(values, _COUNTED)
+        self._told(values, _CYCLES_EACH)
 
     def flow(self, count: Callable[[], int], *, scope: str, seconds: float = _FLOW) -> None:
         """What a packet costs while packets come of themselves: time between two, or cycles of every processor.
@@ -121,7 +121,7 @@ class Meter:
         finally:
             if counter:
                 counter.close()
-        self._told(values, _COUNTED if counter else "insns/packet", scope=scope)
+        self._told(values, _CYCLES_EACH if counter else "insns/packet", scope=scope)
 
     @contextlib.contextmanager
     def descriptors(self) -> Iterator[list[int]]:
