@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 from bpf.libbpf import BPF_F_TEST_XDP_LIVE_FRAMES as LIVE
+from pages import pages_lost
 from xdp_multibuf.cases import cases
 from xdp_multibuf.machine import (
     XDP_DROP,
@@ -26,7 +27,6 @@ from xdp_multibuf.machine import (
     frame_of,
     xdp_md,
 )
-from xdp_multibuf.test_repeat import pages_lost
 
 MARK = 0x88B5  # IEEE 802 local experimental EtherType: no protocol takes these frames
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1

@@ -10,10 +10,10 @@ from bpf.libbpf import BPF_F_TEST_XDP_LIVE_FRAMES as LIVE
 from bpf.libbpf import Program
 from net.link import Link, tuned
 from net.wire import Wire, ethernet
+from pages import pages_lost
 from xdp_multibuf.cases import cases
 from xdp_multibuf.machine import XDP_DROP, XDP_PASS, XDP_TX, Machine, adjust_head, adjust_tail, difference, xdp_md
 from xdp_multibuf.redirect import Redirects, Street
-from xdp_multibuf.test_repeat import pages_lost
 
 EVERY_TYPE = 3  # ETH_P_ALL: an adjusted head has another EtherType
 

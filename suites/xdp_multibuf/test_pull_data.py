@@ -12,9 +12,10 @@ from collections.abc import Iterator
 
 import pytest
 from bpf.libbpf import Object, TestRun, find_object, has_function
+from pages import pages_lost
 from xdp_multibuf.cases import cases
 from xdp_multibuf.machine import Limits, Machine, difference, frame_of, xdp_md
-from xdp_multibuf.test_repeat import RUNS, pages_lost
+from xdp_multibuf.test_repeat import RUNS
 
 _PULL = struct.Struct("<IiIIIIiiI")
 NOT_LINEAR = 0xFFFFFFFF

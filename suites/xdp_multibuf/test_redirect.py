@@ -18,11 +18,11 @@ from net.features import has_netdev_family
 from net.link import Link, tuned, veth_pair
 from net.wire import Wire, ethernet
 from net.xdp import Mode, attach
+from pages import pages_lost
 from xdp_multibuf.cases import cases
 from xdp_multibuf.datagram import payload_of
 from xdp_multibuf.machine import Limits, difference
 from xdp_multibuf.redirect import JUMBO_MTU, Redirects, Street, listener
-from xdp_multibuf.test_repeat import pages_lost
 
 SIZES = (64, 1500, 3000, 3600, 4000, 9014)
 XDP_DROP = 1

@@ -6,20 +6,14 @@ Rules: net/bpf/test_run.c:bpf_test_run, bpf_prog_test_run_xdp; net/core/xdp.c:__
 from __future__ import annotations
 
 import errno
-import math
-import os
-import re
-import time
-from collections.abc import Callable
 
+from pages import pages_lost
 from xdp_multibuf.cases import cases
 from xdp_multibuf.machine import LENGTH, Limits, Machine, Op, adjust_tail, difference, frame_of, xdp_md
 from xdp_multibuf.model import Behaviour
 
 RUNS = 1500
 MANY_RUNS = 10_000
-SETTLING = 8.0  # seconds
-LOOKS = 3
 
 
 @cases("frame", ["60", "linear", "9000", "largest"])
@@ -46,47 +40,6 @@ def test_repetitions_shrink_down_to_the_header(machine: Machine, limits: Limits)
     run = machine.run(frame_of(limits.largest), adjust_tail(-limits.page), LENGTH, repeat=25)
     assert run.results == (-errno.EINVAL, limits.linear), f"25 times a page less: {run.results}"
     assert not difference(run.data, frame_of(limits.linear)), difference(run.data, frame_of(limits.linear))
-
-
-def _free_pages() -> int:
-    """Free pages of the guest, with those on the lists of its processors.
-
-    A list may hold hundreds and gives them back only seconds later (refresh_cpu_vm_stats): they would hide a leak.
-    """
-    descriptor = os.open("/proc/zoneinfo", os.O_RDONLY)
-    try:
-        text = b"".join(iter(lambda: os.read(descriptor, 1 << 16), b""))
-    finally:
-        os.close(descriptor)
-    return sum(map(int, re.findall(rb"^ *(?:pages free|count:) +(\d+)$", text, re.MULTILINE)))
-
-
-def pages_lost(action: Callable[[], object], runs: int, *, at_most: float, warm_up: int = 20) -> float:
-    """Pages that each of `runs` calls of `action` keeps, after a few to warm caches up.
-
-    at_most: how many are none. Where there are more, it looks again: a leak is there every time, the memory that
-    something else in the guest took meanwhile is not.
-    """
-    for _ in range(warm_up):
-        action()
-    least = math.inf
-    for _ in range(LOOKS):
-        least = min(least, _pages_lost(action, runs, at_most))
-        if least <= at_most:
-            break
-    return least
-
-
-def _pages_lost(action: Callable[[], object], runs: int, at_most: float) -> float:
-    """One look. Waits for what another thread has still to give back (a page pool that was not empty when it went
-    looks again every second, page_pool_release_retry)."""
-    before = _free_pages()
-    for _ in range(runs):
-        action()
-    deadline = time.monotonic() + SETTLING
-    while (lost := (before - _free_pages()) / runs) > at_most and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return lost
 
 
 LEAKS: dict[str, tuple[Op, ...]] = {
