@@ -14,7 +14,7 @@ from drivers.programs import Action, Programs
 from drivers.rack import Outlet
 from drivers.rig import Rig
 from drivers.rows import Native, Row
-from drivers.test_jumbo import jumbo_bench
+from drivers.test_jumbo import carries_jumbo, jumbo_bench
 from net.features import has_netdev_family
 from net.link import tuned
 from net.wire import Wire, ethernet
@@ -40,7 +40,7 @@ def test_no_page_is_kept(rig: Rig, device: Row, programs: Programs, outlet: Outl
         _assert_none_kept(bench, "plain_a", ethernet(1000), ACTIONS, (near, outlet.wire))
 
 
-@on_devices(lambda row: has_native(row) and row.frags_jumbo)
+@on_devices(lambda row: has_native(row) and row.frags_jumbo and carries_jumbo(row))
 def test_no_fragment_is_kept(rig: Rig, device: Row, programs: Programs, outlet: Outlet):
     """And none of a frame that is too long for the device that it is redirected to (xdp_ok_fwd_dev)."""
     bench = jumbo_bench(rig, Mode.NATIVE, programs)
