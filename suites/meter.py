@@ -19,9 +19,9 @@ _COUNTED, _TIMED = (200_000, 1024), (5_000_000, 200_000)
 _PATIENCE = 20.0  # seconds
 _FLOW = 0.1  # seconds of a batch of packets that come of themselves
 _ICOUNT, _CYCLES, _WALL = "icount", "cycles", "wall"  # as in harness/perf/model.py
+_UNITS = {_ICOUNT: "insns", _CYCLES: COUNTED, _WALL: "ns"}
 # For profiles: programs in the kernel read the clock by turns before and after what is measured.
 BETWEEN_TWO = {"clock": "bpf_ktime_get_ns", "every": True, "stride": 2, "packets": False}
-_CYCLES_EACH = f"{COUNTED}/packet"
 
 
 class Meter:
@@ -83,7 +83,7 @@ class Meter:
                 values.append((counter.read() - before) / repeat)
         finally:
             counter.close()
-        self._told(values, _CYCLES_EACH)
+        self._told(values, "insns/packet")
 
     def sends(self, send: Callable[[], None], packets: int) -> None:
         """Cycles of every processor for a packet, over calls that send so many, and come back when all have arrived."""
@@ -97,7 +97,7 @@ class Meter:
                 values.append((counter.read() - before) / packets)
         finally:
             counter.close()
-        self._told(values, _CYCLES_EACH)
+        self._told(values, "insns/packet")
 
     def flow(self, count: Callable[[], int], *, scope: str, seconds: float = _FLOW) -> None:
         """What a packet costs while packets come of themselves: time between two, or cycles of every processor.
@@ -121,7 +121,7 @@ class Meter:
         finally:
             if counter:
                 counter.close()
-        self._told(values, _CYCLES_EACH if counter else "insns/packet", scope=scope)
+        self._told(values, "insns/packet", scope=scope)
 
     @contextlib.contextmanager
     def descriptors(self) -> Iterator[list[int]]:
@@ -129,11 +129,8 @@ class Meter:
         if self._instrument != _CYCLES:
             yield []
             return
-        counter = cycles(EveryProcessor)
-        try:
+        with contextlib.closing(cycles(EveryProcessor)) as counter:
             yield counter.descriptors
-        finally:
-            counter.close()
 
     @property
     def is_counter(self) -> bool:
@@ -157,8 +154,8 @@ class Meter:
     def _told(
         self, values: Sequence[float], unit: str, profile: Mapping[str, object] | None = None, *, scope: str = ""
     ) -> None:
-        if self._instrument == _WALL:
-            unit = unit.replace("insns", "ns", 1)
+        # Benches have the unit of instructions; another instrument counts something else.
+        unit = unit.replace("insns", _UNITS[self._instrument], 1)
         figure = {"unit": unit, "values": list(values), "scope": scope, **({"profile": profile} if profile else {})}
         self._item.user_properties.append(("ktrial-figure", figure))
 
@@ -182,8 +179,6 @@ class Meter:
         """
         if not counts:
             self._needs_clock()
-        elif self._instrument == _CYCLES:
-            unit = unit.replace("insns", COUNTED, 1)
         assert len(values) == BATCHES, f"{len(values)} readings, not {BATCHES}"
         self._told(values, unit, profile, scope=scope)
 

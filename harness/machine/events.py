@@ -29,10 +29,8 @@ _Time = Annotated[float, msgspec.Meta(ge=0, le=1e11)]  # since the epoch; the la
 # Sums and squares of figures stay far from where a float ends.
 _Number = Annotated[float, msgspec.Meta(ge=-1e18, le=1e18)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
-_Outcome = Literal["passed", "failed", "skipped", "xfailed"]
-
-
 _Packets = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+_Outcome = Literal["passed", "failed", "skipped", "xfailed"]
 
 
 class _Profile(msgspec.Struct):

@@ -21,12 +21,12 @@ from harness.perf.trace import Counts, Segment, read_trace, samples
 
 __all__ = ["CLOCKS", "FunctionCost", "Profile", "profiling", "read_profiles"]
 
-CLOCKS = ("ktime_get", "bpf_ktime_get_ns", "lap")
+_KERNEL_CLOCKS = ("ktime_get", "bpf_ktime_get_ns")
+CLOCKS = (*_KERNEL_CLOCKS, "lap")
 """What is read before and after a packet: bpf_test_run() reads the first, programs call the second. These are functions
 of the kernel, whose entries are marks; the third is a mark that programs in user space make (suites/marks.py)."""
 
 PROFILE_VARIABLE = "KTRIAL_PROFILE"  # as in suites/marks.py
-_KERNEL_CLOCKS = 2
 _TOOL = "profile"
 _OUTPUT = "profile.bin"
 _QEMU_DIR = Path("/ktrial/qemu")  # as in harness/machine/guest.py
@@ -65,9 +65,9 @@ def profiling(guest: GuestSpec, symbols: Symbols, tools: Path) -> GuestSpec:
     """A guest whose QEMU has the plugin. tools: a folder the plugin is put in. Raises ToolchainError, MachineLost."""
     version = run(Command(("qemu-system-x86_64", "--version"), deadline=10)).text
     plugin = build_tool(_TOOL, tools, variables=(f"PLUGIN_API={plugin_api(version)}",))
-    clocks = [symbols.address(name) for name in CLOCKS[:_KERNEL_CLOCKS]]
+    clocks = [symbols.address(name) for name in _KERNEL_CLOCKS]
     if None in clocks:
-        missing = CLOCKS[clocks.index(None)]
+        missing = _KERNEL_CLOCKS[clocks.index(None)]
         raise MachineLost(f"{symbols.path} has no function {missing}", hint="is it of the kernel that is measured?")
     options = [str(plugin), f"out={_QEMU_DIR / _OUTPUT}", "lines=on", *(f"clock={address:x}" for address in clocks)]
     return replace(

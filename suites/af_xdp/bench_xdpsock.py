@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from af_xdp.xdpsock import Refused, Xdpsock, started
+from af_xdp.xdpsock import Refused, Xdpsock, assert_accounted_for, assert_bound, started
 from bpf.libbpf import Object, entry_of, find_object
 from laps import LAP, Laps
 from marks import LAP_CLOCK, marks
@@ -24,7 +24,6 @@ MODES = {"skb": ("-S",), "drv": ("-N", "-c"), "zc": ("-N", "-z")}
 _WARM = 2  # laps
 _COUNT = (_WARM + BATCHES + 1) * LAP
 _REALTIME = ("-W", "SCHED_FIFO", "-U", "50")
-BOUND = {"skb": ("skb", False), "drv": ("native", False), "zc": ("native", True)}
 
 
 def _cases(*sizes: int) -> pytest.MarkDecorator:
@@ -68,7 +67,7 @@ def _run(meter: Meter, lane: Lane, mode: str, *words: str, feed: int = 0) -> Non
         try:
             told = _done(lane, mode, job, feed, counters)
         except Refused as error:
-            if error.errno == "EOPNOTSUPP" or (error.errno == "EINVAL" and mode == "zc"):
+            if error.lacks_mode(zero_copy=mode == "zc"):
                 pytest.skip(f"{lane.device}: {error}")
             raise
     laps = told["laps"][_WARM:]
@@ -97,10 +96,8 @@ def _done(lane: Lane, mode: str, job: Sequence[str], feed: int, counters: Sequen
 
 def _summary(running: Xdpsock, mode: str) -> dict[str, Any]:
     told = running.summary()
-    assert (told["bound"]["xdp"], told["bound"]["zero_copy"]) == BOUND[mode], f"bound: {told['bound']}"
-    books = told["buffers"]
-    assert (books["duplicates"], books["strangers"]) == (0, 0), f"buffers: {books}"
-    assert books["tx_returned"] == books["tx_given"], f"sent buffers did not come back: {books}"
+    assert_bound(told, "skb" if mode == "skb" else "native", zero_copy=mode == "zc")
+    assert_accounted_for(told)
     return told
 
 

@@ -17,7 +17,7 @@ import pytest
 from net.link import PATIENCE, Link
 from net.wire import BROADCAST, TEST_TYPE, payload
 
-__all__ = ["Refused", "Xdpsock", "stamped", "started", "xdpsock_path"]
+__all__ = ["Refused", "Xdpsock", "assert_accounted_for", "assert_bound", "stamped", "started", "xdpsock_path"]
 
 _MAGIC = 0x78736B21  # STAMP_MAGIC of vm/xdpsock/frame.h
 _STAMP = 12
@@ -36,6 +36,23 @@ class Refused(Exception):
     def __init__(self, what: str, errno: str) -> None:
         super().__init__(f"xdpsock: {what}: {errno}")
         self.what, self.errno = what, errno
+
+    def lacks_mode(self, *, zero_copy: bool) -> bool:
+        """Whether the device has no such mode, or no room for it; else something is wrong."""
+        return self.errno == "EOPNOTSUPP" or (self.errno == "EINVAL" and zero_copy)
+
+
+def assert_bound(told: dict[str, Any], xdp: str, *, zero_copy: bool) -> None:
+    """The summary of an xdpsock that ran in the mode that was asked for. xdp: skb or native."""
+    bound = told["bound"]
+    assert (bound["xdp"], bound["zero_copy"]) == (xdp, zero_copy), f"bound: {bound}"
+
+
+def assert_accounted_for(told: dict[str, Any]) -> None:
+    """Every buffer came back once, and no other."""
+    books = told["buffers"]
+    assert (books["duplicates"], books["strangers"]) == (0, 0), f"buffers: {books}"
+    assert books["tx_returned"] == books["tx_given"], f"sent buffers did not come back: {books}"
 
 
 def xdpsock_path() -> str:

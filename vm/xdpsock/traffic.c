@@ -2,7 +2,6 @@
 #include "traffic.h"
 
 #include <errno.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
