@@ -25,9 +25,10 @@ from net.link import DEADLINE, Link, link_states, made, tuned, veth_pair
 from net.wire import Wire
 from net.xdp import Mode, attached
 
-__all__ = ["rig_of"]
+__all__ = ["IFF_TUN", "Tap", "rig_of", "tap_opened"]
 
-_TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 2, 0x1000
+_TUNSETIFF, _IFF_NO_PI = 0x400454CA, 0x1000
+IFF_TUN, _IFF_TAP = 1, 2
 _NETDEVSIM = Path("/sys/bus/netdevsim")
 _NETDEVSIM_ID = 7700
 
@@ -53,8 +54,8 @@ def _as_told(rig: Rig) -> Rig:
         return rig
     row = rig.row
     more = told.xdp & ~(row.features | row.with_program | row.undecided | Feature.HW_OFFLOAD)
-    native = Native.RUNS if row.native is Native.NONE and more & Feature.BASIC else row.native
-    frags = row.frags_jumbo or bool(more & Feature.RX_SG)
+    native = Native.RUNS if told.xdp & Feature.BASIC else row.native
+    frags = row.frags_jumbo or bool(more & Feature.RX_SG) or (native is not row.native and row.untold_frags)
     return replace(rig, row=replace(row, native=native, frags_jumbo=frags, features=row.features | more))
 
 
@@ -88,8 +89,8 @@ def _card(row: Row) -> Iterator[Rig]:
         yield Rig(row, link, far, peer)
 
 
-class _Tap:
-    """The process's end of a tap: a frame each read and write, no header (IFF_NO_PI)."""
+class Tap:
+    """The process's end of a tap or tun: a frame each read and write, no header (IFF_NO_PI)."""
 
     def __init__(self, descriptor: int, name: str) -> None:
         self._descriptor, self._name = descriptor, name
@@ -119,17 +120,26 @@ class _Tap:
 
 @contextlib.contextmanager
 def _tap(row: Row) -> Iterator[Rig]:
-    """Opened without waiting: only then does the driver run a program on a buffer of its own (tun_can_build_skb)."""
+    with tap_opened("ktdut", _IFF_TAP) as (link, end):
+        yield Rig(row, link, end, None, process=True)
+
+
+@contextlib.contextmanager
+def tap_opened(name: str, kind: int) -> Iterator[tuple[Link, Tap]]:
+    """A tap, or a tun (IFF_TUN), up, and the process's end of it. Skips where the kernel has none.
+
+    Opened without waiting: only then does the driver run a program on a buffer of its own (tun_can_build_skb).
+    """
     try:
         descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         pytest.skip(f"the kernel has no /dev/net/tun (CONFIG_TUN): {error.strerror}")
     try:
-        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", b"ktdut", _IFF_TAP | _IFF_NO_PI))
-        link = Link.named("ktdut")
+        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", name.encode(), kind | _IFF_NO_PI))
+        link = Link.named(name)
         link.up()
         link.wait_until_up()
-        yield Rig(row, link, _Tap(descriptor, "ktdut"), None, process=True)
+        yield link, Tap(descriptor, name)
     finally:
         os.close(descriptor)
 

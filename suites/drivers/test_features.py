@@ -23,7 +23,7 @@ from net.xdp import Mode, attached, refusal
 
 _AF_XDP, _SOL_XDP = 44, 283
 _RX_RING, _UMEM_REG, _UMEM_FILL_RING, _UMEM_COMPLETION_RING = 2, 4, 5, 6
-_ZEROCOPY = 1 << 2
+_ZEROCOPY, _USE_SG = 1 << 2, 1 << 4
 
 
 def _told(link: Link) -> Feature:
@@ -73,7 +73,7 @@ def test_rx_sg_means_frags_at_a_large_mtu(rig: Rig, device: Row, programs: Progr
     if told & Feature.RX_SG:
         assert error is None, f"{device.name} advertises rx-sg, and refuses a frags program at MTU 9000: {error}"
     else:
-        assert error is not None or not device.frags_jumbo or device.maker == "tap", (
+        assert error is not None or not device.frags_jumbo or device.untold_frags, (
             f"{device.name} takes a frags program at MTU 9000, and does not advertise rx-sg"
         )
 
@@ -92,7 +92,25 @@ def test_zero_copy_binds_where_advertised(rig: Rig, device: Row):
         )
 
 
-def _zero_copy_error(link: Link) -> int:
+@on_devices()
+def test_zero_copy_takes_several_buffers_where_advertised(rig: Rig, device: Row):
+    """XDP_USE_SG beside XDP_ZEROCOPY is for drivers of more than one segment (xdp_zc_max_segs), and for no other."""
+    if not _told(rig.link) & Feature.XSK_ZEROCOPY:
+        pytest.skip(f"this kernel's {device.driver} does not advertise xsk-zerocopy")
+    told = advertised(rig.link)
+    segments = told.zero_copy_segments if told else None
+    if segments is None:
+        pytest.skip("the kernel does not tell how many segments zero-copy takes (xdp-zc-max-segs)")
+    expected = 0 if segments > 1 else errno.EOPNOTSUPP
+    error = _zero_copy_error(rig.link, _USE_SG)
+    assert error == expected, (
+        f"{device.name} advertises {segments} segments: {errno.errorcode.get(expected, 'success')} expected of a bind "
+        f"for several buffers, which says {errno.errorcode.get(error, 'success')}"
+    )
+    assert _zero_copy_error(rig.link) == 0, f"{device.name}: no bind for one buffer after one for several"
+
+
+def _zero_copy_error(link: Link, flags: int = 0) -> int:
     """The errno of binding to queue 0 without a copy, 0 for success. Skips a kernel without AF_XDP."""
     try:
         xsk = socket.socket(_AF_XDP, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
@@ -109,7 +127,7 @@ def _zero_copy_error(link: Link) -> int:
         xsk.setsockopt(_SOL_XDP, _UMEM_REG, struct.pack("=QQIIII", umem, size, 4096, 0, 0, 0))
         for ring in (_UMEM_FILL_RING, _UMEM_COMPLETION_RING, _RX_RING):
             xsk.setsockopt(_SOL_XDP, ring, 64)
-        address = struct.pack("=HHIII", _AF_XDP, _ZEROCOPY, link.index, 0, 0)
+        address = struct.pack("=HHIII", _AF_XDP, _ZEROCOPY | flags, link.index, 0, 0)
         return ctypes.get_errno() if libc.bind(xsk.fileno(), address, len(address)) else 0
 
 
