@@ -55,7 +55,7 @@ def _as_told(rig: Rig) -> Rig:
     row = rig.row
     more = told.xdp & ~(row.features | row.with_program | row.undecided | Feature.HW_OFFLOAD)
     native = Native.RUNS if told.xdp & Feature.BASIC else row.native
-    frags = row.frags_jumbo or bool(more & Feature.RX_SG) or (native is not row.native and row.untold_frags)
+    frags = row.frags_jumbo or bool(more & Feature.RX_SG) or (native is not row.native and row.generic_code)
     return replace(rig, row=replace(row, native=native, frags_jumbo=frags, features=row.features | more))
 
 

@@ -55,7 +55,8 @@ class Row:
     own_fragments: the fragments that a native program sees are the driver's own, not those of a copied skb.
     keeps_buffers: receive buffers from before a native program stay in use. They have no room for XDP, and a long frame
     that comes into one is dropped, and counted (virtio_net.c:mergeable_xdp_get_buf).
-    untold_frags: it takes frags programs at a large MTU and does not advertise rx-sg, for its frames are copied skbs.
+    generic_code: native programs, where it runs them, are run by the code of generic XDP, which takes fragments, and
+    has no queue of a devmap for what they redirect.
     forgets_sent: why frames that XDP sent must not be on their way when a program goes, "" where they may.
     counts, generic_counts: which actions' frames each counter of the interface counts, in native and generic mode; a
     counter that is not named is not looked at.
@@ -82,7 +83,7 @@ class Row:
     warns_of_channels: str = ""
     own_fragments: bool = False
     keeps_buffers: bool = False
-    untold_frags: bool = False
+    generic_code: bool = False
     forgets_sent: str = ""
     counts: Counts = _WHOLE
     generic_counts: Counts = _WHOLE
@@ -184,7 +185,6 @@ TABLE = (
             ("tx_packets", (Action.TX,)),
             ("rx_dropped", _GONE),
         ),
-        untold_frags=True,
         features=_BASE | Feature.NDO_XMIT,
     ),
     Row(
@@ -196,8 +196,8 @@ TABLE = (
         plain_jumbo="EINVAL",
         raise_mtu="EBUSY",
         frags_jumbo=False,
-        untold_frags=True,
-        undecided=Feature.BASIC,  # of kernels whose netdevsim runs native programs, by the code of generic XDP
+        generic_code=True,
+        undecided=Feature.BASIC,  # of kernels whose netdevsim runs native programs
         features=Feature.HW_OFFLOAD,
         warns_of_channels="nsim_set_channels waits for no frame of a queue that goes; netif_get_rxqueue warns of it",
     ),
