@@ -427,8 +427,10 @@ class Trial:
         return tuple(chosen for chosen in self.picked if chosen.suite.chooses)
 
     def _build_selftests(self, hold: contextlib.ExitStack) -> None:
-        """Each side's own, where any were picked."""
-        if not self.selection:
+        """Each side's own, where any were picked; minutes for nothing where all tests that are named are others'."""
+        named = self.invocation.tests
+        own = tuple(f"{chosen.suite.name}/" for chosen in self._choosing)
+        if not self.selection or (named and not any(test.startswith(own) for test in named)):
             return
         assert self.base is not None
         assert self.applied is not None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from unittest.mock import MagicMock
+
 import pytest
 from selftest_tree import SELFTESTS, commit_tree
 
@@ -12,6 +15,7 @@ from harness.kselftest.stage import Selftests, with_time_for
 from harness.machine.model import Accelerator, Deadlines, GuestSpec
 from harness.plan import Invocation, Silent
 from harness.store import new_run
+from harness.suites import PickedSuite, load_suite
 from harness.tree import Applied, Base, BaseReason
 from harness.tree.apply import applied_repository
 from harness.trial import Trial
@@ -28,6 +32,31 @@ def test_a_program_that_may_take_an_hour_takes_no_time_from_the_others(tmp_path)
     built = Selftests(None, Installed(tmp_path, (quick, slow, broken), tmp_path), frozenset(), "6.12")
     guest = GuestSpec(tmp_path, tmp_path, Accelerator.TCG, deadlines=Deadlines(session=3600.0, scale=4.0))
     assert with_time_for(guest, built).deadlines == Deadlines(session=3600.0 + 4 * 3600.0, scale=4.0)
+
+
+@pytest.mark.parametrize(
+    ("named", "builds"),
+    [
+        ((), True),
+        (("kselftest/test_kselftest.py::test[net:plain.sh]",), True),
+        (("drivers/test_x.py::test_y", "kselftest/test_kselftest.py::test[net:plain.sh]"), True),
+        (("drivers/test_x.py::test_y",), False),
+        (("none",), False),
+    ],
+)
+def test_selftests_are_built_unless_all_tests_that_are_named_are_of_other_suites(tmp_path, monkeypatch, named, builds):
+    monkeypatch.setenv("KTRIAL_RUNS", str(tmp_path))
+    trial = Trial(new_run(None, "x"), Invocation(series="x.mbox", cwd=".", tests=named), Silent())
+    suites = [load_suite("drivers"), load_suite("kselftest")]
+    trial.picked, trial.selection = tuple(PickedSuite(suite, "named") for suite in suites), NAMED
+    for name in ("base", "applied", "configs", "toolchain", "patched_kernel"):
+        setattr(trial, name, MagicMock())
+    built = MagicMock()
+    monkeypatch.setattr("harness.trial.build_sides", built)
+    monkeypatch.setattr("harness.trial.applied_repository", MagicMock())
+    with contextlib.ExitStack() as hold:
+        trial._build_selftests(hold)
+    assert built.called == builds
 
 
 @pytest.mark.parametrize(
