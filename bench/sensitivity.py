@@ -173,7 +173,7 @@ def _unmoved(performance: Performance) -> int:
     if had and not changed:
         lacking = len(performance.figures) - len(had)
         print(f"found  +0   moved code: {len(had)} figures the same, {lacking} not to be had")
-    return len(changed) or not had
+    return len(changed) if had else 1
 
 
 if __name__ == "__main__":
