@@ -206,7 +206,7 @@ class _Judge:
             return False
         if result.outcome is Outcome.CRASHED:
             return any(same_splat(splat, fatal) for splat in result.splats[-1:] for fatal in self.fatal)
-        return result.outcome is Outcome.FAILED and result.reason.startswith((SPLAT_REASON, LEFT_REASON))
+        return _by_its_log(result)
 
 
 def _judged(test: str, base: _Attempts, patched: _Attempts, judge: _Judge) -> TestChange:
@@ -297,12 +297,21 @@ def _both_well(before: Outcome, after: Outcome) -> Change:
 
 
 def _worse(base: _Attempts, patched: _Attempts, judge: _Judge) -> bool:
-    """Base was unwell, and every attempt on patched does harm that no attempt on base did: a crash, or a new splat."""
+    """Base was unwell, and every attempt on patched does harm that no attempt on base did: a crash, a new splat, or an
+    assertion that does not hold where base is only unwell by its log and by what it leaves behind.
+    """
     unwell = any(result.outcome.bad for result in base.results)
     if not unwell or not patched.bad or any(result.outcome is Outcome.CRASHED for result in base.results):
         return False
     crashed = all(result.outcome is Outcome.CRASHED and not judge.excused(result) for result in patched.results)
-    return crashed or all(judge.new([result]) for result in patched.results)
+    held = all(result.outcome is Outcome.PASSED or _by_its_log(result) for result in base.results)
+    broken = held and not any(map(_by_its_log, patched.results))
+    return crashed or broken or all(judge.new([result]) for result in patched.results)
+
+
+def _by_its_log(result: TestResult) -> bool:
+    """Failed though its assertions held: for what the kernel logged, or for what was left behind."""
+    return result.outcome is Outcome.FAILED and result.reason.startswith((SPLAT_REASON, LEFT_REASON))
 
 
 def _differs(base: _Attempts, patched: _Attempts) -> bool:
@@ -370,7 +379,8 @@ def _log_change(splat: Splat, patched: SideResults) -> LogChange:
     boots = tuple(boot.name for boot in patched.boots if _has(splat, boot.splats))
     tests = dict.fromkeys(result.test for result in patched.results if _has(splat, result.splats))
     through_tests = {result.boot for result in patched.results if _has(splat, result.splats)}
-    everywhere = bool(patched.boots) and {*boots, *through_tests} >= {boot.name for boot in patched.boots}
+    seen = [_has(splat, boot.splats) or boot.name in through_tests for boot in patched.boots]
+    everywhere = bool(seen) and all(seen)
     return LogChange(splat, (*tests, *boots), blamed=everywhere or not is_timely(splat))
 
 

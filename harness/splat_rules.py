@@ -3,7 +3,8 @@
 Sources, as of 6.12 and its neighbours: kernel/panic.c:__warn, lib/bug.c, arch/x86/kernel/{dumpstack,traps}.c,
 arch/x86/mm/fault.c, arch/arm64/{kernel/traps,mm/fault}.c, mm/kasan/report.c, mm/kfence/report.c, mm/kmsan/report.c,
 kernel/kcsan/report.c, lib/ubsan.c, kernel/locking/lockdep.c, kernel/rcu/{tree_stall,tasks}.h, kernel/watchdog*.c,
-kernel/hung_task.c, lib/refcount.c, lib/ref_tracker.c, mm/{kmemleak,slub,page_alloc}.c, net/core/{dev,page_pool}.c.
+kernel/{hung_task,softirq}.c, lib/refcount.c, lib/ref_tracker.c, mm/{kmemleak,slub,page_alloc}.c,
+net/core/{dev,page_pool}.c, net/sched/sch_generic.c.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ _LOCKDEP = (
     r"\w+-safe -> \w+-unsafe lock order detected|bad unlock balance detected|bad contention detected|held lock freed|"
     "lock held when returning to user space|Nested lock was not taken|chain_key collision|Invalid wait context"
 )
+_DEVICE = r"(?:.{1,200}: )?"  # driver, bus address, name and state (net/core/dev.c:__netdev_printk)
 _WAITING = r"(?:__|io_)?schedule(?:_\w+)?$|__?mutex_lock|rwsem_|down_|wait_for_|__wait_|do_wait_|bit_wait"
 
 # Frames above the function that asked for the memory (mm/slub.c, mm/slab_common.c, mm/percpu.c, mm/vmalloc.c).
@@ -80,7 +82,12 @@ HEADLINES: tuple[Headline, ...] = (
     Headline(
         re.compile(rf"WARNING: CPU: \d+ PID: \d+ at (?:\S+:\d+ )?{_SYMBOL}\+0x"), "WARNING", fault=True, end=_END_TRACE
     ),
-    Headline(re.compile(rf"WARNING: (?:.* )?\S+:\d+ at {_SYMBOL}\S*, CPU#\d+"), "WARNING", fault=True, end=_END_TRACE),
+    Headline(
+        re.compile(rf"WARNING: (?:(?:.* )?\S+:\d+ )?at {_SYMBOL}\S*(?: \[[^]]*\])?, CPU#\d+"),
+        "WARNING",
+        fault=True,
+        end=_END_TRACE,
+    ),
     Headline(re.compile(r"WARNING: (?:CPU: \d+ PID: \d+ )?at \S+:\d+"), "WARNING", fault=True, end=_END_TRACE),
     _fault(r"kernel BUG at \S+:\d+!", "kernel BUG"),
     # Sanitizers.
@@ -104,7 +111,7 @@ HEADLINES: tuple[Headline, ...] = (
     _fault(r"SError Interrupt on CPU\d+", "SError"),
     # Locking.
     _report(rf"(?:WARNING: |\[ (?:BUG|INFO): )(?P<what>{_LOCKDEP})", "lockdep: {}"),
-    _report(r"WARNING: \S+/\d+ (?P<what>still has locks held)", "lockdep: {}"),
+    _report(r"WARNING: .{1,16}/\d+ (?P<what>still has locks held)", "lockdep: {}"),
     _report(r"INFO: (?P<what>trying to register non-static key)", "lockdep: {}"),
     _report(r"BUG: (?P<what>MAX_\w+ too low|key \S+ has not been registered)", "lockdep: {}"),
     _report(r"BUG: (?P<what>sleeping function called from invalid context)", "{}"),
@@ -116,7 +123,19 @@ HEADLINES: tuple[Headline, ...] = (
     _stall(r"(?:NMI )?(?:watchdog: )?BUG: soft lockup", "soft lockup"),
     _stall(r"(?:NMI )?(?:watchdog: )?(?:CPU\d+: )?Watchdog detected hard LOCKUP", "hard lockup"),
     _stall(r"BUG: workqueue lockup", "workqueue lockup", fault=False),
-    _stall(r"INFO: task \S+:\d+ blocked (?:in I/O wait )?for more than \d+", "hung task", fault=False, skip=_WAITING),
+    _stall(
+        r"INFO: task .{1,16}:\d+ blocked (?:in I/O wait )?for more than \d+", "hung task", fault=False, skip=_WAITING
+    ),
+    # Packets.
+    Headline(re.compile(rf"{_DEVICE}hw csum failure$"), "hw csum failure", stamped=True),
+    Headline(re.compile(rf"{_DEVICE}NETDEV WATCHDOG: "), "netdev watchdog", timely=True, alone=True, stamped=True),
+    Headline(
+        re.compile(rf"{_DEVICE}NAPI poll function {_SYMBOL}\S* .*exceeding its budget"),
+        "NAPI poll exceeds its budget",
+        alone=True,
+        stamped=True,
+    ),
+    _line(r"huh, entered softirq \d+ (?P<what>\w+) ", "preempt_count changed by softirq {}"),
     # Counting and memory.
     Headline(re.compile(r"refcount_t: (?P<what>[\w; -]+)"), "refcount_t: {}", end=_END_TRACE),
     _line(r"kmemleak: \d+ new suspected memory leaks?", "kmemleak"),

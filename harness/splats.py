@@ -21,12 +21,15 @@ __all__ = [
     "find_splats",
     "is_timely",
     "same_splat",
+    "silent_splat",
     "splat_reason",
 ]
 
 SPLAT_REASON = "kernel log: "
 """How the reason of a test begins that failed only for what the kernel logged while it ran."""
 
+_NOT_IN_TIME = "not up in time"
+_SILENT = {"reset": "reset before it was up", "powered-off": "off before it was up", "boot-timeout": _NOT_IN_TIME}
 _KEY_FRAMES = 5
 _MOST_FRAMES = 40
 _LONGEST = 400  # lines of one report
@@ -103,7 +106,18 @@ def same_splat(one: Splat, other: Splat) -> bool:
 
 def is_timely(splat: Splat) -> bool:
     """Whether a slow or loaded host can be the cause (lockups, stalls, hung tasks)."""
+    if splat.kind == _NOT_IN_TIME:
+        return True
     return any(headline.timely and headline.kind == splat.kind for headline in HEADLINES)
+
+
+def silent_splat(end: str, console: str) -> Splat | None:
+    """What stands for a complaint where a guest never came up and its kernel did not say why; None for other ends.
+
+    end: as harness.machine.model.BootEnd has it. A triple fault leaves no word.
+    """
+    kind = _SILENT.get(end)
+    return Splat(kind, "", (), kind, console) if kind else None
 
 
 def brief(splat: Splat) -> tuple[str, ...]:

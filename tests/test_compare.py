@@ -9,6 +9,7 @@ from trial_values import KASAN, OUTCOMES, PANIC, STALL, WARN, compared, result, 
 
 from harness.compare import BootChange, Change, compare, suspects
 from harness.results import Boot, Outcome
+from harness.splats import silent_splat
 
 
 @pytest.mark.parametrize(
@@ -113,6 +114,27 @@ def test_a_new_splat_in_a_test_that_failed_before_is_worse_and_blamed():
     assert (test.change, test.worse, test.blamed) == (Change.REGRESSION, True, True)
 
 
+@pytest.mark.parametrize(
+    ("reason", "patched", "why", "change"),
+    [
+        ("kernel log: WARNING in foo", Outcome.FAILED, "assert 1500 == 9000", Change.REGRESSION),
+        ("left behind: link veth0", Outcome.FAILED, "assert 1500 == 9000", Change.REGRESSION),
+        ("kernel log: WARNING in foo", Outcome.TIMED_OUT, "not done 30 s after its start", Change.REGRESSION),
+        ("kernel log: WARNING in foo", Outcome.FAILED, "kernel log: WARNING in foo", Change.STILL_FAILING),
+        ("assert 1 == 2", Outcome.FAILED, "assert 1500 == 9000", Change.STILL_FAILING),
+    ],
+)
+def test_a_splat_on_base_does_not_hide_an_assertion_that_only_patched_breaks(reason, patched, why, change):
+    base = side(
+        "base", result("a", Outcome.FAILED, splats=[WARN], reason=reason), result("a", Outcome.PASSED, attempt=2)
+    )
+    twice = [result("a", patched, splats=[WARN], reason=why, attempt=attempt) for attempt in (1, 2)]
+    (test,) = compare(side("base", base.results[0]), side("patched", twice[0])).tests
+    assert (test.change, test.blamed) == (change, change is Change.REGRESSION)
+    (test,) = compare(base, side("patched", *twice)).tests
+    assert test.change is (Change.FLAKY if change is Change.STILL_FAILING else Change.REGRESSION)
+
+
 def test_a_test_that_fails_in_another_way_than_before_says_so():
     base = side("base", result("a", Outcome.FAILED, reason="assert 1 == 2"))
     patched = side("patched", result("a", Outcome.FAILED, reason="assert 3 == 4"))
@@ -124,6 +146,24 @@ def test_a_new_splat_at_boot_is_blamed():
     patched = side("patched", boots=[Boot("vm0", "clean", "c", 6, "tcg", (WARN,))], a="p")
     (item,) = compare(side("base", a="p"), patched).kernel_log
     assert (item.splat, item.where, item.blamed) == (WARN, ("vm0",), True)
+
+
+def test_a_boot_that_resets_without_a_word_is_blamed_though_the_next_comes_up():
+    silent = silent_splat("reset", "")
+    patched = side(
+        "patched", boots=[Boot("000", "reset", "c", 0, "tcg", (silent,)), Boot("000", "clean", "d", 6, "tcg")], a="p"
+    )
+    assert [item.blamed for item in compare(side("base", a="p"), patched).kernel_log] == [True]
+
+
+def test_a_boot_that_is_late_once_is_told_and_not_blamed():
+    late = silent_splat("boot-timeout", "")
+    patched = side(
+        "patched",
+        boots=[Boot("000", "boot-timeout", "c", 0, "tcg", (late,)), Boot("000", "clean", "d", 6, "tcg")],
+        a="p",
+    )
+    assert [item.blamed for item in compare(side("base", a="p"), patched).kernel_log] == [False]
 
 
 def test_a_new_splat_in_a_flaky_test_is_not_hidden_by_the_flakiness():

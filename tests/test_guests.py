@@ -89,6 +89,12 @@ def test_what_is_left_behind_costs_the_test_that_made_it(left, name, outcome, re
     assert (result.outcome, result.reason) == (outcome, reason)
 
 
+def test_what_the_kernel_says_at_the_workers_exit_costs_the_test_that_came_last(image, tmp_path):
+    (results,) = run_sessions([session(image, tmp_path, suites=(ROOT / "enders",))], find_splats)
+    told = [(result.outcome, result.reason) for result in results.results]
+    assert told == [(Outcome.PASSED, ""), (Outcome.FAILED, "kernel log: WARNING in xdp_planted")]
+
+
 def test_a_panics_trace_is_attached_to_the_test_that_ran(crashed):
     result = of(crashed, "test_panics")
     assert "sysrq_handle_crash" in result.log

@@ -155,15 +155,32 @@ def test_an_object_is_dated_by_its_jiffies(tmp_path, monkeypatch):
 
 
 def test_a_device_that_is_still_held_is_told_of_the_test_that_ran_when_the_kernel_began_to_wait():
-    books = object.__new__(health.Health)
-    books._times = [(1.0, "s/t.py::a"), (5.0, "s/t.py::b"), (9.0, "s/t.py::c")]
-    held = "[   16.203456] unregister_netdevice: waiting for left to become free. Usage count = 2"
+    books = times((1.0, "s/t.py::a"), (5.0, "s/t.py::b"), (9.0, "s/t.py::c"))
     other = "[   16.300000] veth0: link becomes ready"
-    assert books.dated(f"{held}\n{other}") == (other, {"s/t.py::b": held})
+    assert books.dated(f"{held(16.203456)}\n{other}") == other
+    assert books.late == [("s/t.py::b", held(16.203456))]
+
+
+def test_and_so_is_each_time_that_the_kernel_says_it_again():
+    books = times((5.0, "s/t.py::b"), (18.0, "s/t.py::c"), (40.0, "s/t.py::d"))
+    assert [books.dated(held(at)) for at in (16.2, 26.4, 36.6)] == ["", "", ""]
+    assert {test for test, _ in books.late} == {"s/t.py::b"}
+    books.dated(held(56.0))  # another device of that name
+    assert books.late[-1][0] == "s/t.py::d"
 
 
 def test_a_device_that_was_held_before_all_tests_is_nobodys():
+    books = times((8.0, "s/t.py::a"))
+    assert books.dated(held(16.2)) == held(16.2)
+    assert books.late == []
+
+
+def times(*began):
+    """Books of tests that began at these seconds."""
     books = object.__new__(health.Health)
-    books._times = [(8.0, "s/t.py::a")]
-    held = "[   16.203456] unregister_netdevice: waiting for left to become free. Usage count = 2"
-    assert books.dated(held) == (held, {})
+    books._times, books._held, books.late = list(began), {}, []
+    return books
+
+
+def held(at):
+    return f"[{at:12.6f}] unregister_netdevice: waiting for left to become free. Usage count = 2"

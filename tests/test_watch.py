@@ -36,8 +36,17 @@ def test_a_test_is_overdue_at_the_deadline_in_its_mark_and_not_before():
     assert overdue(state, DEADLINES, 46.1) == (BootEnd.TEST_TIMEOUT, "not done 40 s after its start")
 
 
-def test_an_idle_guest_is_never_overdue():
-    assert overdue(watch(BOOTED[0]), DEADLINES, 10_000) is None
+def test_a_guest_may_wait_for_the_boots_of_others_before_its_first_test_but_not_for_ever():
+    state = watch(BOOTED[0])
+    assert overdue(state, DEADLINES, 5 + 480) is None
+    assert overdue(state, DEADLINES, 5 + 481) == (BootEnd.TEST_TIMEOUT, "the guest did nothing for 480 s")
+
+
+def test_a_guest_that_hangs_behind_a_test_is_overdue():
+    state = watch(*BOOTED, (7.0, "[    6.0] ktrial: end"), (100.0, "[   99.0] watchdog: BUG: soft lockup - CPU#0"))
+    assert overdue(state, DEADLINES, 7 + 120) is None
+    assert overdue(state, DEADLINES, 7 + 121) == (BootEnd.TEST_TIMEOUT, "the guest did nothing for 120 s")
+    assert overdue(watch((110.0, BOOTED[1][1]), state=state), DEADLINES, 7 + 121) is None
 
 
 def test_a_boot_is_overdue_at_the_scaled_deadline():

@@ -38,14 +38,15 @@ Left = tuple[str, str, str]  # test, kind, name
 
 _DEADLINE_POLL = 0.02
 _REFERENCES = 12.0  # seconds: more than netdev_unregister_timeout_secs, after which the kernel's log tells of them
-_STALLED = re.compile(r"^\[ *(\d+\.\d+)\] .*unregister_netdevice: waiting for \S+ to become free")
+_STALLED = re.compile(r"^\[ *(?P<at>\d+\.\d+)\] .*unregister_netdevice: waiting for (?P<device>\S+) to become free")
+_WAITS = 10.0  # seconds between two of these (net/core/dev.c: netdev_unregister_timeout_secs)
 _COARSE = 6  # CLOCK_MONOTONIC_COARSE (include/uapi/linux/time.h), whose resolution is a jiffy
 _NETNS = "/run/netns"
 _LAST_IN, _LAST_OUT = "ktrial-in", "ktrial-out"
 
 
 class Health:
-    """The books of one session: which test made what, and when each test ran."""
+    """The books of one session: which test made what, and when each test ran. late: see dated()."""
 
     def __init__(self, kernel: Path = Path("/sys/kernel")) -> None:
         self._bpf = Bpf()
@@ -53,6 +54,8 @@ class Health:
         self._owners: dict[Thing, str] = {}
         self._last_pid = ""
         self._times: list[tuple[float, str]] = []
+        self._held: dict[str, tuple[float, str]] = {}
+        self.late: list[tuple[str, str]] = []
         self._pools = PagePools(kernel / "tracing")
         self._memory = Kmemleak(kernel / "debug" / "kmemleak")
         self._look("")
@@ -79,20 +82,27 @@ class Health:
         found += [(self._test_at(at), "page pool", what) for at, what in self._pools.stalled()]
         return found, by_test((self._test_at(at), text) for at, text in self._memory.scan())
 
-    def dated(self, log: str) -> tuple[str, dict[str, str]]:
-        """The kernel's complaints of devices that are still held taken out of its log, and given to the tests that ran
-        when it began to wait for them.
+    def dated(self, log: str) -> str:
+        """A log without the kernel's complaints of devices that are still held. `late` gets those, with the tests that
+        ran when it began to wait for them: it complains every ten seconds, so mostly while others run.
         """
         kept: list[str] = []
-        told: list[tuple[str, str]] = []
         for line in log.splitlines():
             stalled = _STALLED.match(line)
-            test = self._test_at(float(stalled[1]) - 10.0) if stalled else ""
+            test = self._holder(stalled["device"], float(stalled["at"])) if stalled else ""
             if test:
-                told.append((test, line))
+                self.late.append((test, line))
             else:
                 kept.append(line)
-        return "\n".join(kept), by_test(told)
+        return "\n".join(kept)
+
+    def _holder(self, device: str, at: float) -> str:
+        """The test that ran when the kernel began to wait for a device that it complains of; "" before the first."""
+        last, test = self._held.get(device, (float("-inf"), ""))
+        if at - last > _WAITS * 1.5:
+            test = self._test_at(at - _WAITS)
+        self._held[device] = at, test
+        return test
 
     def _wait_for_namespaces(self) -> None:
         """Until every namespace that is to go is gone, or the kernel has said why not.
@@ -103,12 +113,17 @@ class Health:
             return
         make = f"ip link add {_LAST_OUT} type veth peer name {_LAST_IN} && ip link set {_LAST_OUT} netns 1"
         until = time.monotonic() + _REFERENCES
+        nowhere = subprocess.DEVNULL
         try:
-            made = subprocess.run(["unshare", "-n", "sh", "-c", make], capture_output=True, timeout=_REFERENCES)
-        except (OSError, subprocess.TimeoutExpired):
+            # One that hangs in the kernel cannot be waited for: subprocess.run() would, for ever, after its timeout.
+            making = subprocess.Popen(["unshare", "-n", "sh", "-c", make], stdout=nowhere, stderr=nowhere)
+        except OSError:
             return
-        while not made.returncode and _LAST_OUT in os.listdir(self._links) and time.monotonic() < until:  # noqa: PTH208
+        while making.poll() is None and time.monotonic() < until:
             time.sleep(_DEADLINE_POLL)
+        while making.poll() == 0 and _LAST_OUT in os.listdir(self._links) and time.monotonic() < until:  # noqa: PTH208
+            time.sleep(_DEADLINE_POLL)
+        making.kill()
 
     def _test_at(self, at: float) -> str:
         """The test that ran at a time of the monotonic clock, or had been the last to run; "" before the first."""

@@ -16,6 +16,7 @@ The protocol on the guest's kernel log (`/dev/kmsg`), which the host's watcher r
     ktrial: ready                              the worker is up
     ktrial: begin <deadline, seconds> <test>   a test starts
     ktrial: end                                it is over, and its reports are on the way
+    ktrial: over                               so is the session
 """
 
 from __future__ import annotations
@@ -159,7 +160,7 @@ class GuestHalf:
 
         Every report costs an emulated guest milliseconds: of a test that plainly passed only the call's is sent.
         """
-        before = self.log.take()
+        before = self._said()
         marker = item.get_closest_marker("deadline")
         seconds = float(marker.args[0]) if marker else self.default
         name = item.nodeid.encode()[:_LONGEST_NAME].decode("utf-8", "ignore")
@@ -174,7 +175,7 @@ class GuestHalf:
         telling[-1].user_properties = [
             *telling[-1].user_properties,
             (LAST, sum(report.duration for report in reports)),
-            ("ktrial-log", self.log.take()),
+            ("ktrial-log", self._said()),
             ("ktrial-before", before),
             ("ktrial-boot", self.boot),
         ]
@@ -194,11 +195,15 @@ class GuestHalf:
 
     def _finish(self) -> tuple[list[Left], dict[str, str], str]:
         """What was left behind; log lines that are some earlier test's doing; what else the kernel said in the end."""
-        if self.health is None:
-            return [], {}, self.log.take()
-        left, told = self.health.finish()
-        after, late = self.health.dated(self.log.take())
-        return left, by_test((*told.items(), *late.items())), after
+        left, told = self.health.finish() if self.health else ([], {})
+        self.log.mark("over")
+        after = self._said()
+        return left, by_test((*told.items(), *(self.health.late if self.health else ()))), after
+
+    def _said(self) -> str:
+        """What the kernel has logged since the last look, but for what belongs to some test before."""
+        said = self.log.take()
+        return self.health.dated(said) if self.health else said
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:

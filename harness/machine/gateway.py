@@ -15,7 +15,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,7 +27,7 @@ from harness.machine.guest import guest_command, guest_python, next_boot, read_q
 from harness.machine.model import Accelerator, BootEnd, BootRecord, Deadlines, GuestSpec
 from harness.machine.watch import Watched, ended, overdue, see
 
-__all__ = ["PR_SET_PDEATHSIG", "Console", "follow", "main", "watch_boot", "write_boot"]
+__all__ = ["PR_SET_PDEATHSIG", "Console", "follow", "main", "up", "watch_boot", "write_boot"]
 
 _TICK = 0.5
 PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
@@ -46,7 +48,7 @@ def watch_boot(spec: GuestSpec, folder: Path, *, stdin: int = 0, stdout: int = 1
     began = time.monotonic()
     # The descriptors themselves, not pipes of ours: execnet's bytes must not wait for the watcher.
     with started(guest_command(spec, folder), stdin=stdin, stdout=stdout, merge=False) as process:
-        console = Console(folder / "console.log", began)
+        console = Console(folder / "console.log", began, partial(up, folder, spec.accelerator, began))
         try:
             killed = follow(process, console, spec.deadlines)
         finally:
@@ -54,6 +56,11 @@ def watch_boot(spec: GuestSpec, folder: Path, *, stdin: int = 0, stdout: int = 1
     status = 0 if killed else read_qemu_status(folder)
     how = killed or ended(console.state, status, console.last_words)
     return write_boot(folder, spec.accelerator, how, console.state, began, qemu_status=status)
+
+
+def up(folder: Path, accelerator: Accelerator, began: float, state: Watched) -> None:
+    """Write boot.json for when nobody will be there to do it at the end."""
+    write_boot(folder, accelerator, (BootEnd.RUNNING, ""), state, began)
 
 
 def write_boot(
@@ -84,10 +91,11 @@ def write_boot(
 
 @dataclass
 class Console:
-    """The whole console, kept as it came, and what was understood of it."""
+    """The whole console, kept as it came, and what was understood of it. up: called once, when the worker is up."""
 
     path: Path
     began: float
+    up: Callable[[Watched], None] = lambda state: None
     state: Watched = field(default_factory=Watched)
     last_words: str = ""
     _partial: bytes = b""
@@ -102,8 +110,10 @@ class Console:
         self._partial = self._partial[-65536:]
         for line in lines:
             text = line.decode("utf-8", "replace").rstrip("\r")
-            self.state = see(self.state, text, time.monotonic() - self.began)
+            before, self.state = self.state, see(self.state, text, time.monotonic() - self.began)
             self.last_words = text or self.last_words
+            if before.ready_at is None and self.state.ready_at is not None:
+                self.up(self.state)
 
     def close(self) -> None:
         self._file.close()

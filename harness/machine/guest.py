@@ -41,6 +41,8 @@ _UDEVD = Path("/usr/lib/systemd/systemd-udevd")
 _UDEVADM = Path("/usr/bin/udevadm")
 # virtme-ng starts an interactive shell through su, which asks PAM.
 _LOGIN = ("pam.d", "security", "login.defs", "profile", "bash.bashrc", "terminfo", "environment")
+# A test that floods the log must not push out what the kernel said of it first: by default there is room for 128 KiB.
+_LOG = "log_buf_len=4M"
 # The `9pnet` default (`cache=none`) fetches every page of every import again: 4-6 s for pytest against 2.8 s.
 _ROOT_FLAGS = "rootflags=version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose"
 
@@ -119,7 +121,7 @@ def _vng(spec: GuestSpec, *more: str) -> tuple[str, ...]:
     argv = [python, str(vng), "--run", str(_KERNEL_DIR / spec.image.name), "--force-9p", "--disable-microvm", *more]
     argv += [] if spec.accelerator is Accelerator.KVM else ["--disable-kvm"]
     argv += ["--cpus", str(spec.cpus), "--memory", f"{spec.memory_mib}M"]
-    for argument in (_ROOT_FLAGS, "printk.devkmsg=on", "nokaslr", *spec.kernel_args):
+    for argument in (_ROOT_FLAGS, _LOG, "printk.devkmsg=on", "nokaslr", *spec.kernel_args):
         argv += ["--append", argument]
     if spec.qemu_args:
         argv += [f"--qemu-opts={shlex.join(spec.qemu_args)}"]

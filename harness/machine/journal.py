@@ -6,7 +6,6 @@ guest ended. Only together do they tell a crash from a lost machine.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,13 +16,15 @@ from harness.allow_list import Allowed, excuse
 from harness.machine.events import NONSENSE, read_event
 from harness.machine.model import BootEnd, BootRecord
 from harness.results import Boot, Excused, Left, Outcome, SideResults, Splat, TestResult, left_reason
-from harness.splats import splat_reason
+from harness.splats import silent_splat, splat_reason
 
 __all__ = ["collect", "finished_tests", "item_of", "read_boots", "read_journal", "read_on"]
 
 SplatFinder = Callable[[str], tuple[Splat, ...]]
 _LAST_LINES = 200
 _LONGEST_NAME = 700  # as in vm/ktrial_pytest.py
+_BEGIN = "] ktrial: begin "
+_SAID = ("] ktrial: end\n", "] ktrial: over\n")  # what the worker prints when it has sent home all that came before
 
 _CRASHES = {
     BootEnd.PANIC: Outcome.CRASHED,
@@ -54,6 +55,19 @@ class _Guest:
     record: BootRecord
     console: str
 
+    @property
+    def unheard(self) -> str:
+        """What the kernel said after all that the worker sent home, and before the test that it may have begun then.
+
+        "" where no test has ended: that is the boot's.
+        """
+        said = max(self.console.rfind(mark) for mark in _SAID)
+        if said < 0:
+            return ""
+        rest = self.console[said:].partition("\n")[2]
+        begun = rest.find(_BEGIN)
+        return _without_marks(rest if begun < 0 else rest[: rest.rfind("\n", 0, begun) + 1])
+
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
     """The events in order, as harness.machine.events has them; a last line that a kill cut short is left out."""
@@ -79,8 +93,24 @@ def finished_tests(events: Iterable[dict[str, Any]]) -> set[str]:
 
 def read_boots(folder: Path) -> tuple[BootRecord, ...]:
     """Every boot that has come to its end, in order of its start."""
+    return tuple(boot for boot in _known_boots(folder) if boot.end is not BootEnd.RUNNING)
+
+
+def _known_boots(folder: Path) -> list[BootRecord]:
+    """The same, and those that were up when whoever watched them was killed."""
     found = (record.load_if(path / "boot.json", BootRecord) for path in sorted(folder.glob("[0-9]*")))
-    return tuple(boot for boot in found if boot is not None)
+    return [boot for boot in found if boot is not None]
+
+
+def _guests(folder: Path) -> list[_Guest]:
+    """Every boot with its console; one that was cut off is lost."""
+    return [_Guest(_ended(boot), _console(folder / boot.name)) for boot in _known_boots(folder)]
+
+
+def _ended(boot: BootRecord) -> BootRecord:
+    if boot.end is not BootEnd.RUNNING:
+        return boot
+    return replace(boot, end=BootEnd.LOST, why="its session was ended first")
 
 
 def collect(
@@ -98,7 +128,7 @@ def collect(
     splats: finds the kernel's complaints in a log. allowed: those that fail no test; one that ended a guest does.
     """
     complaints = _Complaints(splats, allowed)
-    guests = [_Guest(boot, _console(boots / boot.name)) for boot in read_boots(boots)]
+    guests = _guests(boots)
     results: list[TestResult] = []
     for event in events:
         if event["event"] == "finished":
@@ -106,12 +136,17 @@ def collect(
             results += _subtests(event, attempt)
             results.append(_finished(event, complaints, attempt))
         elif event["event"] == "gone":
-            results.append(_gone(event["test"], guests, complaints, attempt))
+            guest = next((each for each in guests if each.record.running == _shortened(event["test"])), None)
+            if guest is not None:
+                _add_unheard(results, guest, complaints)
+            results.append(_gone(event["test"], guest, complaints, attempt))
         elif event["event"] == "node-down":
             _add_late(results, event.get("after", ""), event.get("boot", ""), complaints)
             _add_health(results, event, complaints)
             _add_nonsense(results, event)
-    results = _blame_last(results, guests, complaints)
+    for guest in guests:
+        if not guest.record.running and not _blame_last(results, guest, complaints):
+            _add_unheard(results, guest, complaints)
     return SideResults(
         side=side,
         results=tuple(results),
@@ -176,6 +211,12 @@ def _add_late(results: list[TestResult], late: str, boot: str, complaints: _Comp
         results[index] = _with_log(results[index], late, complaints)
 
 
+def _add_unheard(results: list[TestResult], guest: _Guest, complaints: _Complaints) -> None:
+    """The same of what the console alone has, where it complains: else it is but how a guest is put away."""
+    if complaints.find(guest.unheard):
+        _add_late(results, guest.unheard, guest.record.name, complaints)
+
+
 def _last_in(results: Sequence[TestResult], boot: str) -> int | None:
     """The place of the test that ended last in a boot."""
     return next((at for at in range(len(results) - 1, -1, -1) if results[at].boot == boot), None)
@@ -220,9 +261,8 @@ def _with_left(result: TestResult, left: tuple[Left, ...]) -> TestResult:
     return replace(result, left=left)
 
 
-def _gone(test: str, guests: Sequence[_Guest], complaints: _Complaints, attempt: int) -> TestResult:
-    """A test whose worker went away: its guest's end says why. A test that never began there was merely next."""
-    guest = next((guest for guest in guests if guest.record.running == _shortened(test)), None)
+def _gone(test: str, guest: _Guest | None, complaints: _Complaints, attempt: int) -> TestResult:
+    """A test whose worker went away: its guest's end says why. A test that began in no guest was merely next."""
     if guest is None or guest.record.end not in _CRASHES:
         why = guest.record.why if guest else "its guest went away before the test began"
         return TestResult(test, Outcome.LOST, reason=why, attempt=attempt, boot=guest.record.name if guest else "")
@@ -233,8 +273,8 @@ def _gone(test: str, guests: Sequence[_Guest], complaints: _Complaints, attempt:
         test=test,
         outcome=outcome,
         reason=guest.record.why,
-        details=log,
-        log=log,
+        details=_end_of(log),
+        log=_end_of(log),
         splats=splats,
         attempt=attempt,
         boot=guest.record.name,
@@ -242,19 +282,21 @@ def _gone(test: str, guests: Sequence[_Guest], complaints: _Complaints, attempt:
     )
 
 
-def _blame_last(results: list[TestResult], guests: Sequence[_Guest], complaints: _Complaints) -> list[TestResult]:
-    """A guest that went down between two tests is the doing of the one that ended last."""
-    for guest in guests:
-        boot = guest.record
-        if boot.end not in _CRASHES or boot.running or not boot.last:
-            continue
-        for index, result in enumerate(results):
-            if result.boot == boot.name and _shortened(result.test) == boot.last:
-                log = _slice(guest.console, result.test)
-                crashed = replace(result, outcome=Outcome.CRASHED, reason=f"right after the test: {boot.why}", log=log)
-                splats, excused = complaints.judged(log, fatal=True)
-                results[index] = replace(crashed, splats=splats, excused=excused)
-    return results
+def _blame_last(results: list[TestResult], guest: _Guest, complaints: _Complaints) -> bool:
+    """A guest that went down, or stood still, between two tests is the doing of the one that ended last."""
+    boot = guest.record
+    if boot.end not in _CRASHES or not boot.last:
+        return False
+    for index, result in enumerate(results):
+        if result.boot == boot.name and _shortened(result.test) == boot.last:
+            log = _slice(guest.console, result.test)
+            outcome = _CRASHES[boot.end]
+            splats, excused = complaints.judged(log, fatal=outcome is Outcome.CRASHED)
+            why = f"right after the test: {boot.why}"
+            blamed = replace(result, outcome=outcome, reason=why, log=_end_of(log), splats=splats, excused=excused)
+            results[index] = blamed
+            return True
+    return False
 
 
 def _shortened(test: str) -> str:
@@ -270,11 +312,19 @@ def _console(folder: Path) -> str:
 
 
 def _slice(console: str, test: str) -> str:
-    """The console from the test's begin mark on, without our own marks; at most its last lines."""
+    """The console from the test's begin mark on, without our own marks."""
     start = console.rfind(f" {_shortened(test)}\n")
     begun = console[console.rfind("ktrial: begin", 0, start + 1) :] if start >= 0 else console
-    lines = [line for line in begun.split("\n")[1:] if not re.search(r"\] ktrial: ", line)]
-    return "\n".join(lines[-_LAST_LINES:]).strip("\n")
+    return _without_marks(begun.partition("\n")[2])
+
+
+def _without_marks(console: str) -> str:
+    return "\n".join(line for line in console.split("\n") if "] ktrial: " not in line).strip("\n")
+
+
+def _end_of(log: str) -> str:
+    """What of a console is shown."""
+    return "\n".join(log.split("\n")[-_LAST_LINES:])
 
 
 def _leaked_early(events: Sequence[dict[str, Any]], boot: str) -> str:
@@ -284,11 +334,15 @@ def _leaked_early(events: Sequence[dict[str, Any]], boot: str) -> str:
 
 
 def _boot(guest: _Guest, boots: Path, leaked: str, complaints: _Complaints) -> Boot:
-    """A boot for the report, with the complaints that fell outside every test: while the kernel came up."""
+    """A boot for the report, with the complaints that fell outside every test: until the first began."""
     boot = guest.record
-    before_tests = guest.console.split("ktrial: ready", 1)[0]
-    never_up = boot.end in _CRASHES and boot.seconds_to_ready <= 0
-    splats, excused = complaints.judged(f"{before_tests}\n{leaked}", fatal=never_up)
+    before_tests, began, _ = guest.console.partition(_BEGIN)
+    fatal = boot.end in _CRASHES and not began
+    splats, excused = complaints.judged(
+        f"{before_tests}\n{leaked}", fatal=fatal and boot.end is not BootEnd.TEST_TIMEOUT
+    )
+    if not splats and boot.seconds_to_ready <= 0 and (silent := silent_splat(boot.end, _end_of(before_tests))):
+        splats = (silent,)
     return Boot(
         name=boot.name,
         end=boot.end,

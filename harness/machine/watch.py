@@ -21,6 +21,8 @@ _POWER_OFF = re.compile(r"reboot: (?:Power down|System halted)")
 _RESTART = re.compile(r"reboot: Restarting system")
 # A guest that panicked reboots at once (panic=-1); if its reboot hangs too, that long is enough for its last words.
 _PANIC_GRACE = 10.0
+# A guest that is up waits for the boots of all others before its first test. One of them may be tried again.
+_BOOTS_OF_OTHERS = 4
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,16 @@ def see(state: Watched, line: str, now: float) -> Watched:
 def _marked(state: Watched, mark: re.Match[str], now: float) -> Watched:
     ready, allowed, begun = mark.groups()
     if ready:
-        return replace(state, ready_at=now if state.ready_at is None else state.ready_at)
+        return replace(state, ready_at=now, since=now) if state.ready_at is None else state
     if begun:
         return replace(state, running=begun, allowed=float(allowed), since=now, out_of_memory=False)
-    return replace(state, running="", last=state.running)
+    return replace(state, running="", last=state.running or state.last, since=now)
 
 
 def overdue(state: Watched, deadlines: Deadlines, now: float) -> tuple[BootEnd, str] | None:
-    """Why this guest must be ended now, or None."""
+    """Why this guest must be ended now, or None. Between tests it has the time of a boot, and that covers its farewell:
+    the looks of vm/health.py, and whatever the kernel does when its worker is gone.
+    """
     if state.panic:
         return (BootEnd.PANIC, state.panic) if now - state.panic_at > _PANIC_GRACE else None
     boot = deadlines.boot * deadlines.scale
@@ -72,6 +76,9 @@ def overdue(state: Watched, deadlines: Deadlines, now: float) -> tuple[BootEnd, 
         return (BootEnd.BOOT_TIMEOUT, f"not up {boot:.0f} s after its start") if now > boot else None
     if state.running and now - state.since > state.allowed:
         return BootEnd.TEST_TIMEOUT, f"not done {state.allowed:.0f} s after its start"
+    idle = boot if state.last else boot * _BOOTS_OF_OTHERS
+    if not state.running and now - state.since > idle:
+        return BootEnd.TEST_TIMEOUT, f"the guest did nothing for {idle:.0f} s"
     return None
 
 
