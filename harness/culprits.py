@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.build import Kernel, SeriesBuildError
 from harness.compare import BrokenBy, Comparison
-from harness.passes import Bench, run_passes
+from harness.passes import Bench, run_passes, with_those_before
 from harness.perf.letters import letter_benches
 from harness.perf.measure import measure_one
 from harness.perf.model import CHANGED, Figure, FigureChange, PatchSteps, Performance
@@ -45,12 +45,18 @@ class Along:
         known = measured_steps(figures, self._count, lambda count: self._cost(count, only), every=self.asked.per_patch)
         return steps_of(figures, known)
 
-    def broken(self, comparison: Comparison, bench: Bench) -> tuple[BrokenBy, ...]:
-        """The patches after which tests fail that did not before. A test counts as broken where it fails twice."""
+    def broken(self, comparison: Comparison, bench: Bench, sides: Mapping[str, SideResults]) -> tuple[BrokenBy, ...]:
+        """The patches after which tests fail that did not before. A test counts as broken where it fails twice.
+
+        sides: what was compared; it tells behind which others tests failed.
+        """
         tests = tuple(dict.fromkeys(change.test for change in comparison.blamed))[:_MOST_TESTS]
         # A test is a figure that is 0, and 1 once it is broken.
         figures = tuple(Figure(test, "", FigureChange.WORSE, 0.0, 1.0) for test in tests)
-        known = measured_steps(figures, self._count, lambda count: self._outcomes(count, tests, bench), every=False)
+        ran = with_those_before(sides, tests)
+        known = measured_steps(
+            figures, self._count, lambda count: self._outcomes(count, tests, ran, bench), every=False
+        )
         found: dict[tuple[int, int], list[str]] = {}
         for each in steps_of(figures, known):
             for step in each.steps:
@@ -87,18 +93,19 @@ class Along:
             measure_one(self.asked, self.suites, kernel.image, self.run, self.observer, role=role, only=only)
         )
 
-    def _outcomes(self, count: int, tests: tuple[str, ...], bench: Bench) -> Values:
-        """1 for what fails after the first `count` patches, 0 for what does not; without what was not run."""
+    def _outcomes(self, count: int, tests: tuple[str, ...], ran: tuple[str, ...], bench: Bench) -> Values:
+        """1 for what fails after the first `count` patches, 0 for what does not; without what was not run.
+
+        ran: the tests, and others that are only run before them.
+        """
         kernel = self._kernel(count)
         if kernel is None:
             return {}
-        first = self._side(f"patch-{count}", kernel, tests, bench)
-        bad = tuple(test for test, broken in _broken(first).items() if broken)
+        side = self._side(f"patch-{count}", kernel, ran, bench)
+        first = {test: broken for test, broken in _broken(side).items() if test in tests}
+        bad = with_those_before({side.side: side}, tuple(test for test, broken in first.items() if broken))
         again = _broken(self._side(f"patch-{count}-again", kernel, bad, bench)) if bad else {}
-        wanted = set(tests)
-        return {
-            test: float(broken and again.get(test, True)) for test, broken in _broken(first).items() if test in wanted
-        }
+        return {test: float(broken and again.get(test, True)) for test, broken in first.items()}
 
     def _side(self, name: str, kernel: Kernel, tests: Sequence[str], bench: Bench) -> SideResults:
         only = replace(bench, only=tuple(tests), keyword="", label=name)

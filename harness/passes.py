@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,15 @@ from harness.splats import find_splats
 from harness.store import RunFolder, inputs_digest
 from harness.suites import Suite
 
-__all__ = ["Bench", "guests_at_once", "run_passes", "with_unrun"]
+__all__ = ["Bench", "guests_at_once", "run_passes", "with_those_before", "with_unrun"]
 
 # A guest that our machine lost is no evidence about anything; a machine that keeps losing them is to be told so.
 _MOST_LOSSES = 3
 _PYTESTS_FAULT = "INTERNALERROR>"  # as pytest begins each line of a traceback of its own
 _LONGEST_SAID = 500
+# What ran before a suspect is repeated with it, unless it takes that long (a selftest); as many fit into one guest.
+_LONG_BEFORE = 30.0
+_IN_ONE_GUEST = 16
 _UNRUN = "the session ended before this test was run"
 # A kernel with every checker in it booted three to six times slower; its tests get their time in vm/ktrial_pytest.py.
 _CHECKED = "debug"
@@ -130,9 +133,36 @@ def run_passes(bench: Bench, images: Mapping[str, Path], run: RunFolder, observe
             break
         attempt += 1
         observer.stage("again", f"{len(set(wanted))} tests once more on every side (attempt {attempt})")
-        again = _pass(bench, images, run, observer, attempt, tuple(dict.fromkeys(wanted)))
+        again = _pass(bench, images, run, observer, attempt, with_those_before(sides, wanted))
         sides = {side: _joined(sides[side], more) for side, more in zip(images, again, strict=True)}
     return _try_flaky(bench, images, run, observer, sides, attempt) if "base" in sides and bench.reruns else sides
+
+
+def with_those_before(sides: Mapping[str, SideResults], tests: Sequence[str]) -> tuple[str, ...]:
+    """Tests, and the one that ended right before each in its guest where it was bad.
+
+    What one test does to the next (a lock that stays held, a device in a wrong state) comes again only behind it: alone
+    in a fresh guest the next would pass, and be taken for flaky.
+    """
+    found = dict.fromkeys(tests)
+    for side in sides.values():
+        for before, result in _in_turn(side.results):
+            if result.test in found and result.outcome.bad and before.seconds <= _LONG_BEFORE:
+                found[before.test] = None
+    return tuple(found)
+
+
+def _in_turn(results: Iterable[TestResult]) -> Iterator[tuple[TestResult, TestResult]]:
+    """Each result with that of the item that ended before its own in the same guest."""
+    guests: dict[tuple[int, str], tuple[TestResult | None, TestResult]] = {}
+    for result in results:
+        guest = (result.attempt, result.boot)
+        before, latest = guests.get(guest, (None, result))
+        if item_of(latest.test) != item_of(result.test):
+            before = latest
+        guests[guest] = before, result
+        if before is not None:
+            yield before, result
 
 
 def _try_flaky(
@@ -208,7 +238,7 @@ def _session(
         env={**bench.guest.env, **part.env},
     )
     only = None if only is None else tuple(dict.fromkeys(item_of(test) for test in only))
-    workers = bench.vms if only is None else max(1, min(bench.vms, len(only)))
+    workers = bench.vms if only is None or len(only) > _IN_ONE_GUEST else 1
     return Session(
         side=side,
         guest=guest,

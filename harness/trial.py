@@ -384,7 +384,8 @@ class Trial:
         after = functools.partial(self._kernel_after, hold=hold)
         along = Along(asked, self.run, self.observer, self.applied, suites, after)
         if asked.bisect and self.comparison.blamed and self.comparison.boot is BootChange.BOOTS:
-            self.broken_by = along.broken(self.comparison, self.bench(suites))
+            sides = {side.side: side for side in self.results or () if side}
+            self.broken_by = along.broken(self.comparison, self.bench(suites), sides)
         if self.performance is not None:
             self.performance = replace(self.performance, steps=along.costs(self.performance))
 

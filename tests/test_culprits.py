@@ -54,7 +54,8 @@ class Kernels:
         along = self.along()
         bench = Bench(None, Path(), (), 1, 2)
         patched = {test: "f" if test in self.broken else "p" for test in TESTS}
-        return along.broken(compare(side("base", **dict.fromkeys(TESTS, "p")), side("patched", **patched)), bench)
+        sides = {"base": side("base", **dict.fromkeys(TESTS, "p")), "patched": side("patched", **patched)}
+        return along.broken(compare(sides["base"], sides["patched"]), bench, sides)
 
 
 def test_each_test_is_broken_by_its_patch(monkeypatch):
