@@ -231,11 +231,11 @@ def test_a_driver_test_is_made_with_what_it_needs_of_the_library_and_knows_its_c
 
 
 def test_timeouts_are_those_of_the_settings(tree, tmp_path):
-    assert timeout_of(tree / SELFTESTS / "net") == 120
-    assert timeout_of(tmp_path) == 45
+    assert timeout_of(tree, tree / SELFTESTS / "net") == 120
+    assert timeout_of(tmp_path, tmp_path) == 45
     for asked, seconds in ((0, 3600), (1800, 1800), (3600, 3600), (90000, 3600)):
         (tmp_path / "settings").write_text(f"# none\ntimeout={asked}\n")
-        assert timeout_of(tmp_path) == seconds
+        assert timeout_of(tmp_path, tmp_path) == seconds
 
 
 def test_the_longest_folder_with_a_makefile_is_the_collection(tree):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from unittest.mock import MagicMock
 
 import pytest
 from selftest_tree import SELFTESTS, commit_tree
 
-from harness.build.model import Identity
+from harness.build.model import Identity, Toolchain
 from harness.kselftest.model import Installed, Program
 from harness.kselftest.select import Selection, select
-from harness.kselftest.stage import Selftests, with_time_for
+from harness.kselftest.stage import Selftests, build_sides, with_time_for
 from harness.machine.model import Accelerator, Deadlines, GuestSpec
+from harness.places import vm_dir
 from harness.plan import Invocation, Silent
 from harness.store import new_run
 from harness.suites import PickedSuite, load_suite
@@ -32,6 +34,46 @@ def test_a_program_that_may_take_an_hour_takes_no_time_from_the_others(tmp_path)
     built = Selftests(None, Installed(tmp_path, (quick, slow, broken), tmp_path), frozenset(), "6.12")
     guest = GuestSpec(tmp_path, tmp_path, Accelerator.TCG, deadlines=Deadlines(session=3600.0, scale=4.0))
     assert with_time_for(guest, built).deadlines == Deadlines(session=3600.0 + 4 * 3600.0, scale=4.0)
+
+
+def test_a_kernel_with_lockdep_gets_as_much_more_time_as_its_programs_do(tmp_path):
+    hangs = Installed(tmp_path, (Program("net", "a.sh", (), 3600.0),), tmp_path)
+    guest = GuestSpec(tmp_path, tmp_path, Accelerator.TCG, deadlines=Deadlines(session=3600.0, scale=2.0))
+    longer = with_time_for(guest, Selftests(None, hangs, frozenset(), "6.12", checked=True))
+    theirs = re.search(r"^_CHECKED_SCALE = ([\d.]+)", (vm_dir() / "ktrial_pytest.py").read_text(), re.MULTILINE)
+    assert theirs is not None
+    assert longer.deadlines.session == 3600.0 + 3600.0 * 2.0 * float(theirs[1])
+
+
+@pytest.mark.parametrize(
+    ("configs", "checked"),
+    [
+        (("CONFIG_NET=y\n# CONFIG_LOCKDEP is not set\n", "CONFIG_NET=y\n"), False),
+        (("CONFIG_NET=y\nCONFIG_LOCKDEP=y\n", "CONFIG_NET=y\nCONFIG_LOCKDEP=y\n"), True),
+        (("CONFIG_NET=y\n", "CONFIG_LOCKDEP=y\n"), True),  # a selftest's own config may ask for it
+        (("CONFIG_LOCKDEP_SUPPORT=y\n", "CONFIG_LOCKDEP_CHAINS_BITS=18\n"), False),
+    ],
+)
+def test_whether_a_kernel_is_checked_is_read_off_its_configuration(tmp_path, monkeypatch, configs, checked):
+    monkeypatch.setenv("KTRIAL_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "vmlinux").touch()
+    (tmp_path / "git").mkdir()
+    commit = commit_tree(tmp_path / "git")
+    base = Base(commit, "tree", BaseReason.HEAD, "why", "6.12")
+    kernel = MagicMock(vmlinux=tmp_path / "vmlinux", key="k")
+    with contextlib.ExitStack() as hold:
+        built = build_sides(
+            NAMED,
+            repository=tmp_path / "git",
+            base=base,
+            applied=Applied(base, (), commit, "tree", ()),
+            kernels=(kernel, kernel),
+            configs=configs,
+            toolchain=Toolchain(llvm=False, compiler="gcc", linker="ld", pahole="", ccache=False, digest="t"),
+            say=lambda _: None,
+            hold=hold,
+        )
+    assert built.checked == checked
 
 
 @pytest.mark.parametrize(

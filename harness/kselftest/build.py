@@ -29,6 +29,7 @@ from harness.kselftest.collection import LIBRARY
 from harness.kselftest.export import TOOLING, export, source_ids
 from harness.kselftest.make import Maker, broken_targets
 from harness.kselftest.model import SELFTESTS, Installed, Program
+from harness.kselftest.within import within
 from harness.locks import locked
 from harness.places import cache_dir
 from harness.record import load_if, save
@@ -37,7 +38,7 @@ from harness.store import inputs_digest
 __all__ = ["Wanted", "build_selftests", "choose_selftests"]
 
 # Raised when what is stored, or how it is made, changes.
-_LAYOUT = "8"
+_LAYOUT = "9"
 _BPF_TOOLS = f"{SELFTESTS}/bpf/tools"
 # What stays of a tree that was built: the tests, and what its Python tests import.
 _KEPT = ("tools/net/ynl", "tools/bpf/bpftool/Makefile", "Documentation/netlink")
@@ -51,6 +52,12 @@ _SHARED = (
     "drivers/net/lib",
     "bpf/tools/sbin",
 )
+# Folders whose scripts those of their neighbours read in (drivers/net/team: ../bonding/lag_lib.sh), by links too.
+_SCRIPTS = f"{SELFTESTS}/drivers/net"
+# Collections whose scripts start those of another: ../ftrace/ftracetest.
+_STARTS = {"verification": ("ftrace",)}
+# It says what is installed: a header that a program lacked may be there now.
+_PACKAGES = Path("/var/lib/dpkg/status")
 _PRODUCTS = re.compile(r"(?<!\.bpf)\.o$|\.d$|\.(?:l|sub)?skel\.h$|\.a$")
 
 
@@ -79,31 +86,42 @@ def build_selftests(
     """The programs that are wanted, built; found in the cache where they were built before.
 
     hold: gets a lock that keeps `ktrial cache prune` away from them until it is closed.
-    What cannot be built is a program with its reason, never an error. Raises ToolchainError, CommandFailed (git).
+    What cannot be built is a program with its reason, never an error. Raises ToolchainError, CommandFailed (git),
+    MachineLost where it is not for the tree, and BuildError where the tree has links out of itself in its places.
     """
     place = cache_dir() / "kselftest" / _key(wanted)
     place.parent.mkdir(parents=True, exist_ok=True)
     lock = place.with_name(f"{place.name}.lock")
-    while True:
-        with locked(lock, wait_message=lambda: say("another run is building them")):
-            installed = _found(place) or _build_at(wanted, place, say)
-        if hold is None:
-            return installed
-        hold.enter_context(locked(lock, shared=True))
-        if _found(place) is not None:  # else it was pruned between the two locks
-            return installed
+    while True:  # what was built may be pruned between the two locks
+        with contextlib.ExitStack() as briefly:
+            briefly.enter_context(locked(lock, shared=True, wait_message=lambda: say("another run is building them")))
+            if installed := _found(place):
+                if hold is not None:
+                    hold.enter_context(briefly.pop_all())
+                return installed
+        with locked(lock, wait_message=lambda: say("another run is building or using them")):
+            if _found(place) is None:
+                _build_at(wanted, place, say)
 
 
 def _found(place: Path) -> Installed | None:
+    """What was built there; what could not be is tried again once other packages are installed."""
     installed = load_if(place / "installed.json", Installed)
-    return installed if installed is not None and (place / "tree").is_dir() else None
+    if installed is None or not (place / "tree").is_dir():
+        return None
+    return installed if installed.packages in ("", _packages()) else None
 
 
-def _build_at(wanted: Wanted, place: Path, say: Callable[[str], None]) -> Installed:
+def _packages() -> str:
+    """What changes whenever a package of this machine does; "" where nothing here tells."""
+    return inputs_digest(_PACKAGES.read_bytes()) if _PACKAGES.is_file() else ""
+
+
+def _build_at(wanted: Wanted, place: Path, say: Callable[[str], None]) -> None:
     shutil.rmtree(place, ignore_errors=True)
     # The name says whose lock keeps it from being pruned as left over (harness/cache.py).
     with tempfile.TemporaryDirectory(prefix=f"{place.name}.partial-", dir=place.parent) as scratch:
-        return _build(wanted, Path(scratch), place, say)
+        _build(wanted, Path(scratch), place, say)
 
 
 def choose_selftests(wanted: Wanted) -> tuple[Program, ...]:
@@ -132,7 +150,7 @@ def _clang() -> str:
     return run(Command(("clang", "--version"), deadline=30)).text.partition("\n")[0]
 
 
-def _build(wanted: Wanted, scratch: Path, place: Path, say: Callable[[str], None]) -> Installed:
+def _build(wanted: Wanted, scratch: Path, place: Path, say: Callable[[str], None]) -> None:
     tree = export(wanted.repository, wanted.commit, scratch)
     log = scratch / "build.log"
     log.touch()
@@ -143,14 +161,14 @@ def _build(wanted: Wanted, scratch: Path, place: Path, say: Callable[[str], None
     programs = _make_all(maker, wanted, say)
     if wanted.trusted:
         _lend(tree, tooling)
+    packages = _packages() if any(_lacks_something(tree, program) for program in programs) else ""
     _strip(tree, {program.collection for program in programs})
-    installed = Installed(place / "tree", programs, place / "build.log")
+    installed = Installed(place / "tree", programs, place / "build.log", packages)
     (scratch / "kept").mkdir()
     tree.rename(scratch / "kept" / "tree")
     log.rename(scratch / "kept" / "build.log")
     save(scratch / "kept" / "installed.json", installed)
     (scratch / "kept").rename(place)
-    return installed
 
 
 def _make_all(maker: Maker, wanted: Wanted, say: Callable[[str], None]) -> tuple[Program, ...]:
@@ -217,12 +235,18 @@ def _without(program: Program, needed: Sequence[str], missing: Mapping[str, str]
     return replace(program, unbuildable=f"{lacking[0]}: {missing[lacking[0]]}")
 
 
+def _lacks_something(tree: Path, program: Program) -> bool:
+    """Whether a product that a program needs is not there."""
+    needed = (*(f"{program.collection}/{each}" for each in program.targets), *program.shared)
+    return bool(program.unbuildable) or not all((tree / SELFTESTS / each).exists() for each in needed)
+
+
 def _write_autoconf(tree: Path, config: str) -> None:
     """include/generated/autoconf.h of the kernel: tests look there for what it can do (GENHDR in bpf/Makefile)."""
     lines = []
     for name, value in re.findall(r"^(CONFIG_\w+)=(.*)$", config, re.MULTILINE):
         lines.append(f"#define {name}_MODULE 1" if value == "m" else f"#define {name} {'1' if value == 'y' else value}")
-    header = tree / "include" / "generated" / "autoconf.h"
+    header = within(tree, tree / "include" / "generated" / "autoconf.h")
     header.parent.mkdir(parents=True, exist_ok=True)
     header.write_text("\n".join(lines) + "\n")
 
@@ -236,7 +260,7 @@ def _borrow(tooling: Path, tree: Path) -> None:
     """Begin with the libbpf and bpftool of an earlier build, newer than any file they are made from."""
     if not tooling.is_dir():
         return
-    target = tree / _BPF_TOOLS
+    target = within(tree, tree / _BPF_TOOLS)
     run(Command(("cp", "-a", "--reflink=auto", "--", str(tooling), str(target))))
     now = time.time()
     for folder, _, names in os.walk(target):
@@ -246,7 +270,7 @@ def _borrow(tooling: Path, tree: Path) -> None:
 
 def _lend(tree: Path, tooling: Path) -> None:
     """Keep them for others, less what is this kernel's own. Whole or not at all."""
-    made = tree / _BPF_TOOLS
+    made = within(tree, tree / _BPF_TOOLS)
     if tooling.exists() or not (made / "sbin" / "bpftool").is_file():
         return
     with (
@@ -263,25 +287,30 @@ def _lend(tree: Path, tooling: Path) -> None:
 def _strip(tree: Path, collections: set[str]) -> None:
     """Remove what no program looks at when it runs."""
     selftests = tree / SELFTESTS
-    kept = {selftests / name for name in (*collections, *_SHARED)} | {tree / name for name in _KEPT}
-    _remove_others(tree, kept)
+    started = [other for name in collections for other in _STARTS.get(name, ())]
+    kept = {selftests / name for name in (*collections, *_SHARED, *started)} | {tree / name for name in _KEPT}
+    _remove_others(tree, kept, tree / _SCRIPTS)
     bpf_tools = tree / _BPF_TOOLS
     for part in ("build/libbpf", "build/resolve_btfids", "include"):
+        within(tree, (bpf_tools / part).parent)
         shutil.rmtree(bpf_tools / part, ignore_errors=True)
-    for folder, _, names in os.walk(selftests / "bpf"):
+    for folder, _, names in os.walk(within(tree, selftests / "bpf")):
         for name in names:
             if _PRODUCTS.search(name):
                 (Path(folder) / name).unlink()
 
 
-def _remove_others(folder: Path, kept: set[Path]) -> None:
-    """Remove all in a folder that is neither kept nor on the way to what is; links to what is gone stay."""
+def _remove_others(folder: Path, kept: set[Path], scripts: Path) -> None:
+    """Remove all in a folder that is neither kept nor on the way to what is; links to what is gone stay.
+
+    scripts: the folder below which all scripts are kept.
+    """
     for path in list(folder.iterdir()):
         if path in kept:
             continue
         if path.is_dir() and not path.is_symlink():
-            if any(path in each.parents for each in kept):
-                _remove_others(path, kept)
+            if scripts in path.parents or any(path in each.parents for each in kept):
+                _remove_others(path, kept, scripts)
             else:
                 shutil.rmtree(path)
         elif path.suffix not in (".sh", ".py", ".txt"):

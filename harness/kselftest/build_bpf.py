@@ -20,6 +20,7 @@ from harness.kernel_make import SOURCE
 from harness.kselftest.make import Broken, Maker, broken_targets
 from harness.kselftest.model import SELFTESTS, Program
 from harness.kselftest.progs import FOLDERS, TestProgs, TestSource
+from harness.kselftest.within import files_in, remove, within
 
 __all__ = ["build_bpf"]
 
@@ -39,7 +40,7 @@ def build_bpf(maker: Maker, programs: Sequence[Program], tests: TestProgs) -> tu
     for program in programs:
         by_runner.setdefault(_runner(program), []).append(program)
     made: dict[str, Program] = {}
-    with _kept(tests.folder) as restore:
+    with _kept(maker.tree, tests.folder) as restore:
         for number, group in enumerate(by_runner.values()):
             if number:
                 restore()
@@ -53,17 +54,19 @@ def _runner(program: Program) -> str:
 
 
 @contextlib.contextmanager
-def _kept(folder: Path) -> Iterator[Callable[[], None]]:
+def _kept(tree: Path, folder: Path) -> Iterator[Callable[[], None]]:
     """Sources that are taken out of the tree can be put back, as they were and as old as they were."""
-    with tempfile.TemporaryDirectory(prefix="sources.", dir=folder.parent) as scratch:
+    # Beside the tree: in it a makefile could put others in their place.
+    with tempfile.TemporaryDirectory(prefix="sources.", dir=tree.parent) as scratch:
         copies = []
         for name in ("prog_tests", "progs"):
             (Path(scratch) / name).mkdir()
-            for file in sorted((folder / name).glob("*.c")):
+            for file in files_in(tree, folder / name, "*.c"):
                 copies.append((shutil.copy2(file, Path(scratch) / name / file.name, follow_symlinks=False), file))
 
         def restore() -> None:
             for copy, file in copies:
+                within(tree, file.parent)
                 if not os.path.lexists(file):
                     shutil.copy2(copy, file, follow_symlinks=False)
 
@@ -114,21 +117,22 @@ class _Build:
         self.sources = self.tests.with_companions(own)
         kept = {each.file for each in self.sources}
         programs = self._programs(wanted)
-        for file in (self.tests.folder / "prog_tests").glob("*.c"):
+        tree = self.maker.tree
+        for file in files_in(tree, self.tests.folder / "prog_tests", "*.c"):
             if file.name not in kept:
-                file.unlink()
-        for file in (self.tests.folder / "progs").glob("*.c"):
+                remove(tree, file)
+        for file in files_in(tree, self.tests.folder / "progs", "*.c"):
             # btf_dump's own cases are read as text.
             if file.name not in programs and not file.name.startswith("btf_dump_test_case_"):
-                file.unlink()
-        (self.tests.folder / "prog_tests" / "tests.h").unlink(missing_ok=True)
+                remove(tree, file)
+        remove(tree, self.tests.folder / "prog_tests" / "tests.h")
 
     def drop(self, broken: Iterable[Broken]) -> bool:
         """Take out of the tree what breaks and what nobody wanted by name. False where there is nothing of it left."""
         names = {f"{each.name.split('.')[0]}.c" for each in broken} - self.dropped
         found = [name for name in names if (self.tests.folder / "progs" / name).is_file()]
         for name in found:
-            (self.tests.folder / "progs" / name).unlink()
+            remove(self.maker.tree, self.tests.folder / "progs" / name)
         self.dropped |= set(found)
         return bool(found)
 

@@ -1,11 +1,12 @@
 """Choose programs of one tree: those asked for by name, and those that what the series touches makes relevant.
 
 A name is COLLECTION/PROGRAM with globs allowed: `bpf/xdp_adjust_tail` (a test of test_progs), `bpf/test_xdp_*.sh`,
-`bpf/test_progs-no_alu32/xdp_*`, `net/udpgso.sh`, `drivers/net`.
+`bpf/test_progs-no_alu32/xdp_*`, `bpf/test_progs*/xdp_*` (in every flavour), `net/udpgso.sh`, `drivers/net`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -22,6 +23,7 @@ __all__ = ["Chooser"]
 _BPF = "bpf"
 _RUNNER = "test_progs"
 _NEVER_MADE = ("test_progs-bpf_gcc",)  # build_bpf.py leaves that compiler out
+_GLOB = re.compile(r"[*?[]")
 # Whose programs the products of net/lib are for.
 _USERS = ("net", "drivers/net", "drivers/net/hw")
 # Seconds for one test of test_progs: the collection has no limit, and most take less than one.
@@ -126,10 +128,17 @@ class Chooser:
         runner, _, rest = pattern.partition("/") if pattern.startswith(_RUNNER) else (_RUNNER, "", pattern)
         wanted = rest or "*"
         return [
-            self._test(source, test, runner, why)
+            self._test(source, test, each, why)
+            for each in self._runners(runner)
             for source, test in self._all_tests
             if fnmatchcase(test, wanted) or fnmatchcase(source.file.removesuffix(".c"), wanted)
         ]
+
+    def _runners(self, name: str) -> tuple[str, ...]:
+        """The runners that a glob stands for; one named in full may be none of this tree's, which building it tells."""
+        if not _GLOB.search(name):
+            return (name,)
+        return tuple(each for each in (_RUNNER, *self._flavours) if fnmatchcase(each, name))
 
     def _test(self, source: TestSource, test: str, runner: str, why: str) -> Program:
         folder = f"{SELFTESTS}/{_BPF}"
@@ -153,7 +162,7 @@ class Chooser:
         found = {f"{folder}/progs/{name}" for each in program.targets for name in self.tests.of_binary(each).programs}
         for binary, parts in FOLDERS.items():
             if binary in program.targets:
-                found |= {f"{folder}/{parts}/{path.name}" for path in (self.tests.folder / parts).glob("*.c")}
+                found |= {f"{folder}/{parts}/{path.name}" for path in self.tests.files_of(parts)}
         if "xskxceiver" in program.targets:
             found |= {f"{folder}/prog_tests/{part.file}" for part in self.tests.of_others()}
         return replace(program, sources=tuple(dict.fromkeys((*program.sources, *sorted(found)))))

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.errors import BuildError
 from harness.kselftest.make import Maker
 from harness.kselftest.model import SELFTESTS, Program
+from harness.kselftest.within import is_named_within, text_of
 
 __all__ = ["CARD", "LIBRARY", "Collection", "collection_of", "read_collection", "timeout_of"]
 
@@ -97,17 +99,22 @@ class Collection:
     def _text(self, name: str) -> str:
         """A script's text and that of the scripts of its own folder that it reads in or starts."""
         if name not in self._texts:
-            text = _read(self.folder / name)
+            text = self._read(name)
             others = {word for word in _WORD.findall(text) if word.endswith(".sh")} - {name}
-            self._texts[name] = "\n".join([text, *(_read(self.folder / each) for each in sorted(others))])
+            self._texts[name] = "\n".join([text, *(self._read(each) for each in sorted(others))])
         return self._texts[name]
+
+    def _read(self, name: str) -> str:
+        return text_of(self.root.parents[len(Path(SELFTESTS).parts) - 1], self.folder / name)
 
 
 def read_collection(maker: Maker, name: str) -> Collection:
-    """A collection as its own Makefile lists it."""
+    """A collection as its own Makefile lists it. Raises BuildError where that names a program outside of it."""
     lists = maker.lists(name, *_PROGRAMS, *_PRODUCTS, "TEST_PROGS_EXTENDED")
     folder = maker.tree / SELFTESTS / name
-    extended = [each for each in lists["TEST_PROGS_EXTENDED"] if (folder / each).is_file()]
+    if stray := [each for kind in _PROGRAMS for each in lists[kind] if not is_named_within(folder, each)]:
+        raise BuildError(f"{SELFTESTS}/{name}/Makefile names {stray[0]}, which is no program of that folder")
+    extended = [each for each in _own(folder, lists["TEST_PROGS_EXTENDED"]) if (folder / each).is_file()]
     compiled = (*lists["TEST_GEN_PROGS"], *lists["TEST_CUSTOM_PROGS"])
     more = tuple(product for each in _PRODUCTS for product in lists[each])
     return Collection(
@@ -116,9 +123,9 @@ def read_collection(maker: Maker, name: str) -> Collection:
         scripts=tuple(dict.fromkeys(lists["TEST_PROGS"])),
         compiled=tuple(dict.fromkeys(compiled)),
         extended=tuple(dict.fromkeys(extended)),
-        more=_own(more),
+        more=_own(folder, more),
         library=_library(maker, name),
-        timeout=timeout_of(folder),
+        timeout=timeout_of(maker.tree, folder),
     )
 
 
@@ -126,14 +133,14 @@ def _library(maker: Maker, name: str) -> tuple[str, ...]:
     """What programs of a collection of the network may need beside it: of net/lib, and bpftool."""
     if not name.startswith(("net", "drivers/net")) or name == LIBRARY:
         return ()
-    has = (maker.tree / SELFTESTS / LIBRARY / "Makefile").is_file()
-    lists = maker.lists(LIBRARY, *_PRODUCTS) if has else {}
-    return (*(f"{LIBRARY}/{product}" for each in lists for product in _own(lists[each])), _BPFTOOL)
+    folder = maker.tree / SELFTESTS / LIBRARY
+    lists = maker.lists(LIBRARY, *_PRODUCTS) if (folder / "Makefile").is_file() else {}
+    return (*(f"{LIBRARY}/{product}" for each in lists for product in _own(folder, lists[each])), _BPFTOOL)
 
 
-def _own(products: Iterable[str]) -> tuple[str, ...]:
-    """Those that lie in the collection's own folder."""
-    return tuple(dict.fromkeys(each for each in products if not each.startswith("/")))
+def _own(folder: Path, products: Iterable[str]) -> tuple[str, ...]:
+    """Those that lie in the collection's own folder, and not in another's."""
+    return tuple(dict.fromkeys(each for each in products if is_named_within(folder, each)))
 
 
 def _sources(root: Path, collection: str, names: Iterable[str]) -> tuple[str, ...]:
@@ -152,23 +159,16 @@ def collection_of(tree: Path, asked: str) -> tuple[str, str]:
     ("", asked) where the tree has no such collection.
     """
     parts = asked.strip("/").split("/")
-    for count in range(len(parts), 0, -1):
+    for count in range(0 if ".." in parts else len(parts), 0, -1):
         name = "/".join(parts[:count])
         if (tree / SELFTESTS / name / "Makefile").is_file():
             return name, "/".join(parts[count:])
     return "", asked
 
 
-def timeout_of(folder: Path) -> float:
+def timeout_of(tree: Path, folder: Path) -> float:
     """Seconds that each program of a collection may take (its `settings`; kselftest/runner.sh)."""
-    found = re.findall(r"^timeout=(\d+)\s*$", _read(folder / "settings"), re.MULTILINE)
+    found = re.findall(r"^timeout=(\d+)\s*$", text_of(tree, folder / "settings"), re.MULTILINE)
     if not found:
         return _DEFAULT_TIMEOUT
     return min(float(found[-1]) or _LONGEST, _LONGEST)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace")
-    except OSError:
-        return ""

@@ -27,6 +27,18 @@ _PATHS = (
     "arch/{arch}/entry/syscalls",
     "arch/{arch}/tools",
     "Documentation/netlink",
+    # Headers and sources that collections take from where the kernel has them: mm, iommu, dma, vfio, vDSO, exec.
+    "mm/gup_test.h",
+    "lib/test_hmm_uapi.h",
+    "drivers/iommu/iommufd/iommufd_test.h",
+    "include/linux/map_benchmark.h",
+    "drivers/dma/idxd/registers.h",
+    "drivers/dma/ioat/hw.h",
+    "drivers/dma/ioat/registers.h",
+    "arch/{arch}/entry/vdso/vgetrandom-chacha.S",
+    "arch/{arch}/entry/vdso/vdso64/vgetrandom-chacha.S",
+    "arch/{arch}/kernel/vdso/vgetrandom-chacha.S",
+    "samples/check-exec",
 )
 # What libbpf, bpftool and resolve_btfids are made from.
 TOOLING = (

@@ -42,11 +42,15 @@ class Program:
 
 @dataclass(frozen=True)
 class Installed:
-    """Selftests that were built. root: the tree's folder that holds tools/testing/selftests. log: make's output."""
+    """Selftests that were built. root: the tree's folder that holds tools/testing/selftests. log: make's output.
+
+    packages: what stands for the packages of the machine where something could not be built, else "".
+    """
 
     root: Path
     programs: tuple[Program, ...]
     log: Path
+    packages: str = ""
 
 
 @dataclass(frozen=True)

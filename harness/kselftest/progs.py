@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from harness.kselftest.model import SELFTESTS
+from harness.kselftest.within import files_in, is_named_within, text_of
+
 __all__ = ["FOLDERS", "TestProgs", "TestSource"]
 
 FOLDERS = {"test_maps": "map_tests", "test_verifier": "verifier"}
@@ -60,12 +63,13 @@ class TestProgs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.makefile = _text(folder / "Makefile")
+        self.tree = folder.parents[len(Path(SELFTESTS).parts)]
+        self.makefile = self._text(folder / "Makefile")
 
     @cached_property
     def files(self) -> tuple[TestSource, ...]:
         """Every file of prog_tests: those too that have no test, and that others call into (7.2: test_xsk.c)."""
-        return tuple(self._read(file) for file in sorted((self.folder / "prog_tests").glob("*.c")))
+        return tuple(self._read(file) for file in self.files_of("prog_tests"))
 
     @cached_property
     def sources(self) -> tuple[TestSource, ...]:
@@ -82,7 +86,7 @@ class TestProgs:
         """Linked skeletons: NAME to the progs/ files it is made from."""
         found = {}
         for match in _LINKED.finditer(self.makefile):
-            found[match[1]] = tuple(word.replace(".bpf.o", ".c") for word in match[2].split())
+            found[match[1]] = tuple(Path(word).name.replace(".bpf.o", ".c") for word in match[2].split())
         return found
 
     @cached_property
@@ -96,7 +100,7 @@ class TestProgs:
 
     def of_binary(self, name: str) -> TestSource:
         """Another program of the collection, by its name: what NAME.c includes, and the files of its folder."""
-        beside = sorted((self.folder / FOLDERS[name]).glob("*.c")) if name in FOLDERS else []
+        beside = self.files_of(FOLDERS[name]) if name in FOLDERS else []
         parts = [self._read(file) for file in (self.folder / f"{name}.c", *beside)]
         return TestSource(
             f"{name}.c",
@@ -125,7 +129,7 @@ class TestProgs:
         mentions = re.compile(rf"\b{re.escape(Path(program).stem)}\b")
         found: list[str] = []
         test = ""
-        for line in _text(self.folder / "prog_tests" / source.file).splitlines():
+        for line in self._text(self.folder / "prog_tests" / source.file).splitlines():
             begun = _FUNCTION.match(line)
             test = begun[1] if begun else test
             if mentions.search(line) and not line.startswith("#include"):
@@ -143,7 +147,7 @@ class TestProgs:
         while left:
             name = left.pop()
             found.add(name)
-            text = _text(self.folder / "progs" / name)
+            text = self._text(self.folder / "progs" / name)
             included = (Path(each).name for each in _HEADER.findall(text) if each.endswith(".c"))
             left += [each for each in included if each not in found and (self.folder / "progs" / each).is_file()]
         return frozenset(found)
@@ -163,7 +167,7 @@ class TestProgs:
             programs |= self._objects(name, file.stem)
         return TestSource(
             file.name,
-            tuple(dict.fromkeys(_FUNCTION.findall(_text(file)))),
+            tuple(dict.fromkeys(_FUNCTION.findall(self._text(file)))),
             self.with_included(frozenset(programs)),
             linked,
             frozenset(f"{name}.c" for name, kind in skeletons if kind == "lskel"),
@@ -183,32 +187,32 @@ class TestProgs:
     def _definitions(self) -> dict[str, str]:
         """Functions of prog_tests that are no tests, and the file that defines each."""
         found = {}
-        for file in sorted((self.folder / "prog_tests").glob("*.c")):
-            for name in _DEFINED.findall(_text(file)):
+        for file in self.files_of("prog_tests"):
+            for name in _DEFINED.findall(self._text(file)):
                 if not name.startswith(("test_", "serial_test_")):
                     found[name] = file.name
         return found
 
     def _whole(self, file: Path) -> str:
         """A file's text with that of the headers beside it."""
-        text = _text(file)
+        text = self._text(file)
         own = (file.parent / name for name in _HEADER.findall(text) if name.endswith(".h"))
-        return "\n".join([text, *(_text(header) for header in own if header.is_file())])
+        return "\n".join([text, *(self._text(each) for each in own if is_named_within(self.tree, str(each)))])
 
     def _objects(self, name: str, stem: str) -> set[str]:
         """progs/ files that an object's name stands for; `%s` in it stands for the program's own name, or anything."""
         if (own := name.replace("%s", stem)) != name and (self.folder / "progs" / f"{own}.c").is_file():
             return {f"{own}.c"}
         if "%" in name:
-            pattern = re.sub(r"%[\w.]*?[sdu]", "*", name)
-            return {path.name for path in (self.folder / "progs").glob(f"{pattern}.c")} if pattern.strip("*") else set()
+            pattern = re.sub(r"(?:%[\w.]*?[sdu]|\*)+", "*", name)
+            return {path.name for path in self.files_of("progs", f"{pattern}.c")} if pattern.strip("*") else set()
         if name in self.linked:
             return set(self.linked[name])
         return {f"{name}.c"}
 
+    def files_of(self, folder: str, pattern: str = "*.c") -> list[Path]:
+        """The files of a folder of the collection. Raises BuildError where it is not the tree's."""
+        return files_in(self.tree, self.folder / folder, pattern)
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace")
-    except OSError:
-        return ""
+    def _text(self, path: Path) -> str:
+        return text_of(self.tree, path)

@@ -18,6 +18,7 @@ from harness.errors import UsageError
 from harness.kconfig.model import Fragment, Setting
 from harness.kselftest.export import file_of
 from harness.kselftest.model import SELFTESTS, Program
+from harness.kselftest.within import text_of
 from harness.places import suites_dir
 
 __all__ = ["Selection", "config_fragments", "denied", "select"]
@@ -85,7 +86,7 @@ def denied(
     lists = ((folder or _suite()) / "deny" / f"{name}.txt" for name in ("any", kernel))
     reasons = {name: why for path in lists for name, why in _reasons(path).items()}
     if tree is not None:
-        theirs = _of_the_tree(tree / SELFTESTS / "bpf")
+        theirs = _of_the_tree(tree)
         reasons |= {pattern: why for pattern, why in theirs.items() if pattern not in reasons}
     found: dict[str, str] = {}
     for program in programs:
@@ -95,12 +96,11 @@ def denied(
     return tuple(found.items())
 
 
-def _of_the_tree(folder: Path) -> dict[str, str]:
+def _of_the_tree(tree: Path) -> dict[str, str]:
     """The tests of test_progs that the kernel's own CI does not run: `TEST[/SUBTEST]  # why`, for all and a machine."""
     found = {}
     for name in ("DENYLIST", f"DENYLIST.{os.uname().machine}"):
-        path = folder / name
-        for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
+        for line in text_of(tree, tree / SELFTESTS / "bpf" / name).splitlines():
             test, _, why = (part.strip() for part in line.partition("#"))
             if test:
                 found[f"bpf:test_progs*/{test}"] = f"the tree's own {name}{f': {why}' if why else ''}"

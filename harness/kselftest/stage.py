@@ -21,18 +21,24 @@ from harness.tree.model import Applied, Base
 __all__ = ["Selftests", "build_sides", "unpicked", "with_time_for"]
 
 _SHOWN = 4  # names, in a sentence
+_CHECKED = re.compile(r"^CONFIG_LOCKDEP=y$", re.MULTILINE)
+_CHECKED_SCALE = 4.0  # as the guest's own deadlines: vm/ktrial_pytest.py
 # Files of a collection that no program runs.
 _NO_CODE = re.compile(r"/(?:Makefile[\w.]*|config[\w.]*|settings|\.gitignore|README[\w.]*|(?:DENY|ALLOW)LIST[\w.]*)$")
 
 
 @dataclass(frozen=True)
 class Selftests:
-    """Both sides' selftests. base: None without a base. changed: ids of the patched side's that the series touches."""
+    """Both sides' selftests. base: None without a base. changed: ids of the patched side's that the series touches.
+
+    checked: a kernel of the two has lockdep in it, so that its guests give every program more time.
+    """
 
     base: Installed | None
     patched: Installed
     changed: frozenset[str]
     version: str
+    checked: bool = False
 
     def parts(self, folder: Path) -> dict[str, GuestPart]:
         """What each side's guests need; the plans are written to the run's folder `folder`."""
@@ -104,7 +110,8 @@ def build_sides(
         )
     touched = set(applied.changed)
     changed = frozenset(program.id for program in chosen if touched & set(program.sources))
-    return Selftests(base_side if base_kernel else None, patched_side, changed, base.version)
+    checked = any(_CHECKED.search(config) for config in configs)
+    return Selftests(base_side if base_kernel else None, patched_side, changed, base.version, checked)
 
 
 def with_time_for(guest: GuestSpec, selftests: Selftests) -> GuestSpec:
@@ -115,8 +122,8 @@ def with_time_for(guest: GuestSpec, selftests: Selftests) -> GuestSpec:
     programs = (program for side in (selftests.base, selftests.patched) if side for program in side.programs)
     longest = max((program.timeout for program in programs if not program.unbuildable), default=0.0)
     deadlines = guest.deadlines
-    more = replace(deadlines, session=deadlines.session + longest * deadlines.scale)
-    return replace(guest, deadlines=more)
+    scale = deadlines.scale * (_CHECKED_SCALE if selftests.checked else 1.0)
+    return replace(guest, deadlines=replace(deadlines, session=deadlines.session + longest * scale))
 
 
 def unpicked(chosen: Iterable[Program], touched: Iterable[str]) -> str:
