@@ -19,6 +19,7 @@ __all__ = ["NAME", "Coverage", "Uncompiled", "as_text", "cover", "uncompiled"]
 
 NAME = "touched"
 _CODE = (".c", ".S", ".rs")
+_LISTED = (".c", ".S")
 _NOT_THE_KERNEL = ("Documentation", "LICENSES", "samples", "scripts", "tools", "usr")
 _ARCHITECTURE = "x86"
 _MOST_SYMBOLS = 12  # a series over the whole tree is not to configure the whole tree
@@ -44,10 +45,7 @@ class Coverage:
 
 
 def uncompiled(source: Path, config: str, changed: Iterable[str]) -> tuple[Uncompiled, ...]:
-    """The touched files of kernel code that a .config does not compile.
-
-    A file that no Makefile names is left out: it may be part of another one by `#include`.
-    """
+    """The touched files of kernel code that a .config does not compile, or that nothing is known to compile."""
     return tuple(Uncompiled(file, _why(file, missing)) for file, missing in _gaps(source, config, changed))
 
 
@@ -85,7 +83,7 @@ def _gaps(source: Path, config: str, changed: Iterable[str]) -> Iterator[tuple[s
         if not _is_code(source, file):
             continue
         ways = makefiles.conditions(file)
-        if _other_architecture(file) or (ways and not compiled(ways, symbols)):
+        if _other_architecture(file) or (not compiled(ways, symbols) if ways else _must_be_listed(file)):
             yield file, _missing(ways, symbols)
 
 
@@ -103,12 +101,17 @@ def _with_includers(source: Path, changed: Iterable[str]) -> Iterator[str]:
 def _why(file: str, missing: Condition) -> str:
     if other := _other_architecture(file):
         return f"is {other}'s, and the kernel here is {_ARCHITECTURE}'s"
-    return f"needs {_told(missing)}"
+    return f"needs {_told(missing)}" if missing else "is in no Makefile that make reads here, and no file includes it"
 
 
 def _is_code(source: Path, file: str) -> bool:
     path = PurePosixPath(file)
     return path.suffix in _CODE and path.parts[0] not in _NOT_THE_KERNEL and (source / file).is_file()
+
+
+def _must_be_listed(file: str) -> bool:
+    """Not so a linker script, whose image names it, and a module of Rust, which the file above it does."""
+    return file.endswith(_LISTED) and not file.endswith(".lds.S")
 
 
 def _other_architecture(file: str) -> str:

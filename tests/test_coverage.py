@@ -68,12 +68,86 @@ def test_a_file_that_no_makefile_names_has_no_way(tree):
         ("part-$(CONFIG_A) := x.o\nwhole-objs += $(part-y)\nobj-$(CONFIG_B) += whole.o", [["A", "B"]]),
         ("obj-$(subst m,y,$(CONFIG_A)) += x.o", [["A"]]),
         ("x-y := x.o\nobj-$(CONFIG_A) += x.o", [["A"]]),
-        ("a-y := b.o\nb-y := a.o x.o\n", []),
+        ("obj-${CONFIG_A} := x.o", [["A"]]),
+        ("obj-${CONFIG_A} := whole.o\nwhole-${CONFIG_B} := x.o", [["A", "B"]]),
+        ("obj-$(subst y,$(CONFIG_A),$(CONFIG_B)) += x.o", [["A", "B"]]),
+        ("obj-$(CONFIG_A:m=y) += x.o", [["A"]]),
+        ("obj-$(if $(CONFIG_A),y) += x.o", [["A"]]),
+        ("obj-$(CONFIG_A)$(CONFIG_B) += x.o", [["A"], ["B"]]),
+        ("ifdef CONFIG_A\nobj-y += z.o\nelse ifdef CONFIG_B\nobj-y += x.o\nelse\nobj-y += y.o\nendif", [["!A", "B"]]),
+        ("ifeq ($(CONFIG_A)$(CONFIG_B),yy)\nobj-y += x.o\nendif", [["A", "B"]]),
+        ("ifneq ($(CONFIG_A)$(CONFIG_B),)\nobj-y += x.o\nendif", [["A"], ["B"]]),
+        ("ifneq ($(filter y,$(CONFIG_A) $(CONFIG_B)),)\nobj-y += x.o\nendif", [["A"], ["B"]]),
+        ("ifeq ($(or $(CONFIG_A),$(CONFIG_B)),)\nobj-y += x.o\nendif", [["!A", "!B"]]),
+        ("parts := x.o y.o\nobj-$(CONFIG_A) += $(parts)", [["A"]]),
+        ("versions := w x\nobj-$(CONFIG_A) += $(versions:%=%.o)", [["A"]]),
+        ("sources := x.c\nobj-$(CONFIG_A) += $(sources:.c=.o)", [["A"]]),
+        ("obj-$(CONFIG_A) += $(obj)/x.o", [["A"]]),
+        ("model-$(CONFIG_A) += x.o\n$(foreach each,$(model-y),$(eval $(call template,$(each))))", [["A"]]),
+        ("a-y := b.o\nb-y := a.o x.o\n", [[]]),
+        ("hostprogs := x", [[]]),
+        ("obj-y += x/ max-x.o x-ray.o # x", []),
     ],
 )
 def test_makefiles_are_read_as_kbuild_reads_them(tmp_path, makefile, ways):
     put(tmp_path, "net/Makefile", makefile + "\n")
     assert needs(tmp_path, "net/x.c") == ways
+
+
+def test_a_folder_may_list_the_files_of_one_below_and_one_beside(tree):
+    put(tree, "fs/Makefile", "obj-$(CONFIG_XFS) += xfs/ core/\n")
+    put(tree, "fs/xfs/Makefile", "obj-y += xfs.o\nxfs-y += $(addprefix lib/, bmap.o btree.o)\n")
+    put(tree, "fs/core/Makefile", "core-$(CONFIG_HUB) += ../misc/hub.o\nobj-$(CONFIG_USB) += core.o\n")
+    assert needs(tree, "fs/xfs/lib/btree.c") == [["XFS"]]
+    assert needs(tree, "fs/misc/hub.c") == [["HUB", "USB", "XFS"]]
+
+
+def test_a_file_that_others_include_is_compiled_as_they_are(tree):
+    vendor = "drivers/net/ethernet/vendor"
+    put(tree, f"{vendor}/tx.c", '# include "test/tx_test.c"\n')
+    put(tree, f"{vendor}/test/tx_test.c", '#include "../deeper.c"\n')
+    put(tree, "arch/x86/entry/vclock.c", '#include "../../../lib/vdso/clock.c"\n')
+    put(tree, "arch/x86/entry/Makefile", "obj-$(CONFIG_VDSO) += vclock.o\n")
+    for file in ("test/tx_test.c", "deeper.c"):
+        assert needs(tree, f"{vendor}/{file}") == [["ETHERNET", "NIC", "VENDOR"]]
+    assert needs(tree, "lib/vdso/clock.c") == [["VDSO"]]
+
+
+def test_two_files_that_include_each_other_end(tree):
+    one, other = put(tree, "net/one.c", '#include "other.c"\n'), put(tree, "net/other.c", '#include "one.c"\n')
+    assert needs(tree, one) == needs(tree, other) == []
+
+
+def test_the_makefile_of_a_folder_that_none_above_it_knows_compiles_nothing(tree):
+    put(tree, "drivers/net/ethernet/new/Makefile", "obj-y += new.o\n")
+    assert needs(tree, "drivers/net/ethernet/new/new.c") == []
+
+
+def test_a_folder_that_the_makefile_above_it_reads_in_is_entered_with_that_one(tree):
+    put(tree, "drivers/accel/Makefile", "obj-$(CONFIG_CARD) += card/\n")
+    put(tree, "drivers/Makefile", "obj-y += accel/\n")
+    put(tree, "drivers/accel/card/Makefile", "include $(src)/common/Makefile\ncard-$(CONFIG_LOG) += common/log.o\n")
+    put(tree, "drivers/accel/card/common/Makefile", "CARD_FILES := common/irq.o\n")
+    assert needs(tree, "drivers/accel/card/common/irq.c") == [["CARD"]]
+
+
+@pytest.mark.parametrize(
+    ("makefile", "file"),
+    [
+        ("make = obj-$(2) += iommu_$(1).o\nformats-y := amd vtd", "iommu_amd.c"),
+        ("logs := $(wildcard $(src)/over_*.c)", "over_flow.c"),
+    ],
+)
+def test_a_name_that_make_puts_together_is_known(tmp_path, makefile, file):
+    put(tmp_path, "net/Makefile", makefile + "\n")
+    assert needs(tmp_path, f"net/{file}") == [[]]
+    assert needs(tmp_path, "net/other.c") == []
+
+
+def test_a_file_for_machines_of_64_bits_is_compiled_and_one_for_32_is_not(tree):
+    put(tree, "arch/x86/kernel/Makefile", "obj-y += process_$(BITS).o\n")
+    names = [put(tree, f"arch/x86/kernel/{name}") for name in ("process_64.c", "process_32.c", "vmlinux.lds.S")]
+    assert [gap.file for gap in uncompiled(tree, "", names)] == ["arch/x86/kernel/process_32.c"]
 
 
 def test_a_configuration_compiles_a_file_by_any_of_its_ways():
@@ -87,11 +161,13 @@ def test_what_is_left_out_is_named_with_its_symbols(tree):
     files = [
         put(tree, name) for name in ("drivers/net/veth.c", "drivers/net/ethernet/vendor/rx.c", "arch/arm64/net/x.c")
     ]
-    others = [put(tree, name) for name in ("tools/lib/bpf/libbpf.c", "net/readme.rst", "drivers/net/included.c")]
+    others = [put(tree, name) for name in ("tools/lib/bpf/libbpf.c", "net/readme.rst", "drivers/net/unlisted.rs")]
+    files.append(put(tree, "drivers/net/unlisted.c"))
     left = uncompiled(tree, "CONFIG_VETH=y\nCONFIG_ETHERNET=y\n", [*files, *others, "net/deleted.c"])
     assert left == (
         Uncompiled("arch/arm64/net/x.c", "is arm64's, and the kernel here is x86's"),
         Uncompiled("drivers/net/ethernet/vendor/rx.c", "needs CONFIG_NIC and CONFIG_VENDOR"),
+        Uncompiled("drivers/net/unlisted.c", "is in no Makefile that make reads here, and no file includes it"),
     )
 
 
