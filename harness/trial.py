@@ -256,7 +256,7 @@ class Trial:
         """Whether this kernel is in the cache, so that its source need not even be laid out."""
         assert self.toolchain is not None
         place = entry(build_key(tree_id, config.digest, self.toolchain.digest))
-        return ready(place, side=side, work=self._work(f"build/{side}"))
+        return ready(place, side=side, work=self._work(f"build/{side}"), beside=self.base_kernel)
 
     def _patched(self, source: Source, config: ResolvedConfig, hold: contextlib.ExitStack) -> Kernel:
         assert self.applied is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -19,6 +20,7 @@ from harness.build import (
     in_use,
     new_diagnostics,
 )
+from harness.build.store import entry_of, ready
 from harness.errors import ExitCode, MachineLost
 from harness.locks import is_locked
 
@@ -144,6 +146,38 @@ def test_a_series_kernel_that_becomes_a_base_is_built_whole(base, run, tmp_path)
     promoted = run.build("base", source)
     assert (promoted.whole, promoted.reused, promoted.compiled) == (True, False, 3)
     assert promoted.code_digest == patched.code_digest
+
+
+def warned(source: str) -> dict[str, str]:
+    """A small kernel's file with a warning more."""
+    return edited(source, "{\n", "{\n\tint unused_here;\n")
+
+
+def test_a_series_kernel_of_another_base_tells_no_less_of_its_warnings(run, tmp_path):
+    """`B^..B`, then `base..B`: what the earlier commits warn of is in none of the objects that the first compiled."""
+    earlier, last = warned("lib/clamp.c"), edited("net/core/filter.c", "+ 1", "+ 2")
+    before = run.build("base", make_source(tmp_path / "before", earlier))
+    source = make_source(tmp_path / "both", {**earlier, **last})
+    assert new_diagnostics(before.diagnostics, run.build("patched", source, before).diagnostics) == ()
+    base = run.build("base", make_source(tmp_path / "base"))
+    patched = run.build("patched", source, base)
+    assert (patched.reused, patched.lender) == (False, base.key)
+    assert [found.file for found in new_diagnostics(base.diagnostics, patched.diagnostics)] == ["lib/clamp.c"]
+    assert run.build("patched", source, base).reused
+
+
+def test_a_record_without_a_lender_is_one_of_an_unknown_base(base, run, tmp_path):
+    source = make_source(tmp_path / "patched", edited("net/core/filter.c", "+ 1", "+ 2"))
+    place = entry_of(run.build("patched", source, base))
+    old = json.loads(place.record.read_text())
+    del old["lender"]
+    place.record.write_text(json.dumps(old))
+    known = ready(place, side="patched", work=tmp_path)
+    assert known is not None
+    assert (known.whole, known.lender) == (False, "")
+    assert ready(place, side="patched", work=tmp_path, beside=base) is None
+    assert ready(place, side="patch-1", work=tmp_path, beside=base) is not None
+    assert not run.build("patched", source, base).reused
 
 
 def test_a_removed_file_leaves_the_kernel(base, run, tmp_path):

@@ -131,7 +131,7 @@ def _found(job: _Job, keep: contextlib.ExitStack) -> Kernel | None:
     """The finished kernel, with a shared lock on it that lasts as long as `keep`; None where it must be built."""
     with contextlib.ExitStack() as briefly:
         briefly.enter_context(locked(job.place.lock, shared=True, wait_message=lambda: _say_waiting(job)))
-        kernel = ready(job.place, side=job.side, work=job.work)
+        kernel = ready(job.place, side=job.side, work=job.work, beside=job.start_from)
         if kernel is not None:
             keep.enter_context(briefly.pop_all())
     return kernel
@@ -144,7 +144,7 @@ def _say_waiting(job: _Job) -> None:
 def _build_alone(job: _Job) -> Kernel:
     """Build under the key's lock, unless another run has done so while we waited for it."""
     with locked(job.place.lock, wait_message=lambda: _say_waiting(job)):
-        if found := ready(job.place, side=job.side, work=job.work):
+        if found := ready(job.place, side=job.side, work=job.work, beside=job.start_from):
             return found
         with reading(job.source):
             return _build(job)
@@ -314,6 +314,7 @@ def _collect(job: _Job, compiled: int, began: float) -> Kernel:
         log=place.log,
         code_digest=digest_sections(kernel_sections(place.directory)),
         whole=whole,
+        lender="" if whole else place.borrowed.read_text().strip(),
     )
     save(place.record, kernel)
     if not whole:

@@ -48,6 +48,7 @@ class Kernel:
     reused: found ready in the cache. log: make's whole output.
     code_digest: SHA-256 over the sections that can change what the kernel does, hex.
     whole: False where make started from another kernel's objects; its diagnostics are then those of what changed.
+    lender: the key of that other kernel; "" of a whole one, and where nobody has recorded it.
     """
 
     side: str
@@ -63,6 +64,7 @@ class Kernel:
     log: Path
     code_digest: str
     whole: bool = True
+    lender: str = ""
 
     @property
     def image(self) -> Path:

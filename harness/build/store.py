@@ -73,15 +73,19 @@ def entry_of(kernel: Kernel) -> Entry:
     return Entry(kernel.directory)
 
 
-def ready(place: Entry, *, side: str, work: Path) -> Kernel | None:
+def ready(place: Entry, *, side: str, work: Path, beside: Kernel | None = None) -> Kernel | None:
     """The finished kernel of a folder, or None. Its whole log is put into `work`.
 
     A base must be whole: others start from its objects, and are measured against all of its diagnostics.
+    beside: the base, with whose diagnostics those of the patched kernel (and of no other) will be compared: where it
+    began from another kernel's objects, only what was said of those that changed since that one is known.
     """
     kernel = load_if(place.record, Kernel)
     if kernel is None or not (place.directory / "bzImage").exists():
         return None
     if side == "base" and not (kernel.whole and place.objects.is_dir()):
+        return None
+    if side == "patched" and beside is not None and not kernel.whole and kernel.lender != beside.key:
         return None
     log = link_or_copy(place.log, work / "build.log") if place.log.exists() else place.log
     return replace(kernel, side=side, directory=place.directory, log=log, reused=True, seconds=0.0)
