@@ -36,8 +36,9 @@ _OUTCOME_WORD = re.compile(r"^(?:PASS|FAIL|SKIP|XFAIL):\s+(?=\S)")
 _LONGEST_NAME = 160
 _DETAIL_LINES = 60
 
-# kselftest.h: KSFT_XFAIL, KSFT_XPASS, KSFT_SKIP; runner.sh: timeout_rc.
-_EXIT_OUTCOMES = {0: "passed", 2: "xfailed", 3: "passed", 4: "skipped"}
+# kselftest.h: KSFT_PASS, KSFT_SKIP; runner.sh: timeout_rc. To runner.sh 3 (KSFT_XPASS) is a failure, and so was 2
+# (KSFT_XFAIL) before it knew it; shells and others end so where they cannot read a script.
+_EXIT_OUTCOMES = {0: "passed", 4: "skipped"}
 _TIMEOUT_STATUS = 124
 
 
@@ -60,6 +61,7 @@ class Case:
 class Report:
     """All that a program told. problems: what makes its word incomplete: results lost, a stop half way.
 
+    miscounted: those of the problems that are no more than another number of results than the plan's.
     skipped: why nothing was run (`1..0 # SKIP why`), or "". told: whether there was any result or plan at all.
     """
 
@@ -67,6 +69,7 @@ class Report:
     problems: tuple[str, ...] = ()
     skipped: str = ""
     told: bool = False
+    miscounted: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[Case, ...]:
@@ -101,7 +104,7 @@ def without_stamps(log: str) -> str:
 
 
 def exit_outcome(status: int) -> tuple[str, str]:
-    """What a kselftest program's exit status says: (outcome, reason). A negative status is a signal's number."""
+    """What a kselftest program's exit status says by itself: (outcome, reason). A negative one is a signal's number."""
     if status == _TIMEOUT_STATUS:
         return "failed", "exit status 124: it ran out of time"
     if status < 0:
@@ -125,6 +128,7 @@ class _Reader:
     def __init__(self) -> None:
         self.levels = [_Level("")]
         self.problems: list[str] = []
+        self.miscounted: list[str] = []
         self.words: list[str] = []
         self.told = False
         self.bailed = False
@@ -157,6 +161,7 @@ class _Reader:
             problems=tuple(self.problems),
             skipped="" if root.cases or root.below else root.skipped,
             told=self.told,
+            miscounted=tuple(self.miscounted),
         )
 
     def _is_result(self, prefix: str, match: re.Match[str]) -> bool:
@@ -203,9 +208,11 @@ class _Reader:
         where = f"{level.name}: " if level.name else ""
         if level.told < level.plan:
             lost = level.plan - level.told
-            self.problems.append(f"{where}{level.told} of {level.plan} planned results: {lost} lost")
+            said = f"{where}{level.told} of {level.plan} planned results: {lost} lost"
         else:
-            self.problems.append(f"{where}{level.told} results, but only {level.plan} planned")
+            said = f"{where}{level.told} results, but only {level.plan} planned"
+        self.problems.append(said)
+        self.miscounted.append(said)
 
     def _result(self, prefix: str, match: re.Match[str]) -> None:
         self.told = True

@@ -10,7 +10,7 @@ from selftest_tree import FILES, SELFTESTS, commit_tree, write_tree
 
 from harness.errors import UsageError
 from harness.kselftest.choose import Chooser
-from harness.kselftest.collection import collection_of, timeout_of
+from harness.kselftest.collection import Collection, collection_of, timeout_of
 from harness.kselftest.make import Maker
 from harness.kselftest.model import Program
 from harness.kselftest.progs import TestProgs
@@ -228,6 +228,20 @@ def test_a_driver_test_is_made_with_what_it_needs_of_the_library_and_knows_its_c
     assert own.shared == on_card.shared == ("net/lib/echo.bpf.o",)
     assert (own.card, on_card.card) == ("", "virtio_net")
     assert on_card.argv == ("./echo.py",)
+
+
+def test_what_is_no_program_by_itself_is_run_by_the_runner_that_its_collection_has(tmp_path):
+    folder = tmp_path / SELFTESTS / "net/packetdrill"
+    folder.mkdir(parents=True)
+    for name, mode in (("a.pkt", 0o644), ("set.py", 0o755), ("ksft_runner.sh", 0o644)):
+        (folder / name).touch()
+        (folder / name).chmod(mode)
+    collection = Collection("net/packetdrill", folder, scripts=("a.pkt", "set.py"), compiled=("made",))
+    assert collection.program("a.pkt", "").argv == ("./a.pkt",)
+    (folder / "ksft_runner.sh").chmod(0o755)
+    assert collection.program("a.pkt", "").argv == ("./ksft_runner.sh", "./a.pkt")
+    assert collection.program("set.py", "").argv == ("./set.py",)
+    assert collection.program("made", "").argv == ("./made",)
 
 
 def test_timeouts_are_those_of_the_settings(tree, tmp_path):

@@ -57,9 +57,9 @@ def test_kunit_is_read_from_a_kernel_log_with_time_stamps():
 
 @pytest.mark.parametrize(
     ("status", "outcome"),
-    [(0, "passed"), (1, "failed"), (2, "xfailed"), (3, "passed"), (4, "skipped"), (124, "failed"), (-11, "failed")],
+    [(0, "passed"), (1, "failed"), (2, "failed"), (3, "failed"), (4, "skipped"), (124, "failed"), (-11, "failed")],
 )
-def test_exit_statuses_mean_what_kselftest_says(status, outcome):
+def test_an_exit_status_alone_means_what_the_kernels_own_runner_makes_of_it(status, outcome):
     assert exit_outcome(status)[0] == outcome
 
 
@@ -116,6 +116,44 @@ def test_lost_subtests_fail_the_program():
 def test_a_program_whose_every_subtest_is_skipped_is_skipped():
     assert ended("1..1\nok 1 a # SKIP no NIC\n") == ("skipped", "no NIC")
     assert ended("1..0 # SKIP no NIC\n") == ("skipped", "no NIC")
+
+
+def test_no_status_makes_a_script_that_cannot_be_read_an_expected_failure():
+    error = "./x.sh: 3: Syntax error: end of file unexpected"
+    assert ended(f"{error}\n", 2) == ("failed", f"exit status 2: {error}")
+    assert ended("1..1\nok 1 a\ngrep: /proc/net/x: No such file\n", 2)[0] == "failed"
+    assert ended("TEST: ping  [ OK ]\n./x.sh: line 9: syntax error near `fi'\n", 2)[0] == "failed"
+
+
+def test_a_program_that_tells_an_expected_failure_may_end_with_its_status():
+    assert ended("1..2\nok 1 a\nok 2 # XFAIL no such card yet\n", 2)[0] == "xfailed"
+    assert ended("TEST: ping  [XFAIL]\n\tlost a few on this slow machine\n", 2)[0] == "xfailed"
+    assert ended("1..2\nnot ok 1 a\nok 2 # XFAIL no such card yet\n", 2) == ("passed", "1 of 2 subtests failed")
+
+
+def test_status_3_is_a_failure_unless_the_program_tells_what_passed_unexpectedly():
+    assert ended("ping: no reply\n", 3) == ("failed", "exit status 3: ping: no reply")
+    assert ended("1..1\nok 1 a\nXPASS\n", 3)[0] == "failed"
+    assert ended("1..1\nok 1 # XPASS a\n", 3) == ("passed", "")
+    assert ended("1..2\nok 1 # XPASS a\nnot ok 2 b\n", 3) == ("passed", "1 of 2 subtests failed")
+
+
+def test_a_skip_after_the_plan_outweighs_the_results_that_it_leaves_out():
+    assert ended("1..3\nok 1 # SKIP no such feature\n", 4) == ("skipped", "no such feature")
+    assert ended("1..3\nok 1 a\nok 3 # SKIP no such feature\n", 4)[0] == "skipped"
+    assert ended("1..1\nok 1 a\nok 3 # SKIP no such feature\n", 4)[0] == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("1..3\nok 1 # SKIP no such feature\n", 0),
+        ("1..3\nnot ok 1 a\nok 2 # SKIP no such feature\n", 4),
+        ("1..3\nok 1 a\nBail out! no memory\n", 4),
+    ],
+)
+def test_lost_results_count_beside_a_skip_where_anything_went_wrong(text, status):
+    assert ended(text, status)[0] == "failed"
 
 
 names = st.text(st.characters(blacklist_characters="#\n\r", blacklist_categories=("Cc", "Cs", "Zl", "Zp")), max_size=30)

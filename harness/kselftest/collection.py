@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ CARD = "virtio_net"
 
 _PROGRAMS = ("TEST_PROGS", "TEST_GEN_PROGS", "TEST_CUSTOM_PROGS")
 _PRODUCTS = ("TEST_GEN_FILES", "TEST_GEN_PROGS_EXTENDED")
+_RUNNER = "ksft_runner.sh"
 _DEFAULT_TIMEOUT = 45.0  # kselftest/runner.sh: kselftest_default_timeout
 _LONGEST = 3600.0  # seconds; what net/settings asks for, and our word for `timeout=0`, which is for ever
 _WORD = re.compile(r"[\w.+-]+")
@@ -67,7 +69,7 @@ class Collection:
         return Program(
             self.name,
             called,
-            (f"./{name}",),
+            (*self._runner(name), f"./{name}"),
             self.timeout,
             sources=(*_sources(self.root, self.name, own), *_sources(self.root, LIBRARY, beside)),
             targets=made,
@@ -75,6 +77,13 @@ class Collection:
             card=card,
             why=why,
         )
+
+    def _runner(self, name: str) -> tuple[str, ...]:
+        """What runs a file that is no program by itself, as kselftest/runner.sh has it; guests know interpreters."""
+        is_script = name in (*self.scripts, *self.extended)
+        if not is_script or _is_program(self.folder / name) or not _is_program(self.folder / _RUNNER):
+            return ()
+        return (f"./{_RUNNER}",)
 
     def _variants(self, name: str) -> tuple[str, ...]:
         """A driver test once on a device that it makes itself, once on a card."""
@@ -136,6 +145,10 @@ def _library(maker: Maker, name: str) -> tuple[str, ...]:
     folder = maker.tree / SELFTESTS / LIBRARY
     lists = maker.lists(LIBRARY, *_PRODUCTS) if (folder / "Makefile").is_file() else {}
     return (*(f"{LIBRARY}/{product}" for each in lists for product in _own(folder, lists[each])), _BPFTOOL)
+
+
+def _is_program(file: Path) -> bool:
+    return file.is_file() and os.access(file, os.X_OK)
 
 
 def _own(folder: Path, products: Iterable[str]) -> tuple[str, ...]:
