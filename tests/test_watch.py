@@ -49,6 +49,13 @@ def test_a_guest_that_hangs_behind_a_test_is_overdue():
     assert overdue(watch((110.0, BOOTED[1][1]), state=state), DEADLINES, 7 + 121) is None
 
 
+def test_a_guest_has_the_time_for_its_farewell_that_it_asked_for():
+    state = watch(*BOOTED, (7.0, "[    6.0] ktrial: end"), (8.0, "[    7.0] ktrial: leaving 960"))
+    assert overdue(state, DEADLINES, 8 + 960) is None
+    assert overdue(state, DEADLINES, 8 + 961) == (BootEnd.TEST_TIMEOUT, "the guest did nothing for 960 s")
+    assert (state.running, state.last) == ("", "suite/test_a.py::test_one[frame=9000,by=1]")
+
+
 def test_a_boot_is_overdue_at_the_scaled_deadline():
     assert overdue(Watched(), DEADLINES, 119) is None
     assert overdue(Watched(), DEADLINES, 121) == (BootEnd.BOOT_TIMEOUT, "not up 120 s after its start")

@@ -72,8 +72,8 @@ class Health:
         """What was left behind, once every fixture is gone; and kmemleak's reports, as log lines, by test ("": none).
 
         Waits for what is still there, at most `patience` seconds; kmemleak needs 5 more (its MSECS_MIN_AGE), and a
-        device that somebody holds a reference to 12. Where no test ran it does not look: a guest that takes the place of
-        one whose farewell hung would hang like it, and the next.
+        device that somebody holds a reference to 12. Where no test ran it does not look: a guest that takes the place
+        of one whose farewell hung would hang like it, and the next.
         """
         if not self._times:
             return [], {}

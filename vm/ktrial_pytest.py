@@ -16,7 +16,8 @@ The protocol on the guest's kernel log (`/dev/kmsg`), which the host's watcher r
     ktrial: ready                              the worker is up
     ktrial: begin <deadline, seconds> <test>   a test starts
     ktrial: end                                it is over, and its reports are on the way
-    ktrial: over                               so is the session
+    ktrial: leaving <deadline, seconds>        there are no more; what they left behind is looked for
+    ktrial: over                               that is done, and its report on the way
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ MARK = "ktrial:"
 _LAST_WORDS = ("after", "boot", "left", "kmemleak")  # of GuestHalf.pytest_sessionfinish
 LAST = "ktrial-seconds"  # a property of a test's last report: the duration of all its phases
 _CHECKED_SCALE = 4.0  # a kernel with lockdep, and KASAN most likely, runs the same tests that much slower
+_FAREWELL = 60.0  # seconds for all that is done when no test is left; kmemleak's scan takes most of it
 _LONGEST_NAME = 700  # bytes; a kernel log record holds 1,024 with its prefix (PRINTKRB_RECORD_MAX)
 
 
@@ -195,6 +197,7 @@ class GuestHalf:
 
     def _finish(self) -> tuple[list[Left], dict[str, str], str]:
         """What was left behind; log lines that are some earlier test's doing; what else the kernel said in the end."""
+        self.log.mark(f"leaving {_FAREWELL * self.scale:.0f}")
         left, told = self.health.finish() if self.health else ([], {})
         self.log.mark("over")
         after = self._said()

@@ -13,7 +13,7 @@ from harness.machine.model import BootEnd, Deadlines
 
 __all__ = ["Watched", "ended", "overdue", "see"]
 
-_MARK = re.compile(r"ktrial: (?:(ready)|begin (\d+) (.+)|end)$")
+_MARK = re.compile(r"ktrial: (?:(?P<ready>ready)|begin (?P<allowed>\d+) (?P<begun>.+)|leaving (?P<leaving>\d+)|end)$")
 _PANIC = re.compile(r"Kernel panic - not syncing(.*)")
 _OOM = re.compile(r"Out of memory: Killed process|Out of memory and no killable processes")
 # kernel/reboot.c: kernel_power_off(), kernel_restart(), kernel_halt()
@@ -27,7 +27,10 @@ _BOOTS_OF_OTHERS = 4
 
 @dataclass(frozen=True)
 class Watched:
-    """A boot so far. since: when the present deadline began to count, seconds since the start."""
+    """A boot so far. since: when the present deadline began to count, seconds since the start.
+
+    allowed: seconds for what is `running`, or for the worker's farewell where nothing is; 0.0 between tests.
+    """
 
     ready_at: float | None = None
     running: str = ""
@@ -57,18 +60,17 @@ def see(state: Watched, line: str, now: float) -> Watched:
 
 
 def _marked(state: Watched, mark: re.Match[str], now: float) -> Watched:
-    ready, allowed, begun = mark.groups()
-    if ready:
+    if mark["leaving"]:
+        return replace(state, allowed=float(mark["leaving"]), since=now)
+    if mark["ready"]:
         return replace(state, ready_at=now, since=now) if state.ready_at is None else state
-    if begun:
-        return replace(state, running=begun, allowed=float(allowed), since=now, out_of_memory=False)
-    return replace(state, running="", last=state.running or state.last, since=now)
+    if begun := mark["begun"]:
+        return replace(state, running=begun, allowed=float(mark["allowed"]), since=now, out_of_memory=False)
+    return replace(state, running="", last=state.running or state.last, allowed=0.0, since=now)
 
 
 def overdue(state: Watched, deadlines: Deadlines, now: float) -> tuple[BootEnd, str] | None:
-    """Why this guest must be ended now, or None. Between tests it has the time of a boot, and that covers its farewell:
-    the looks of vm/health.py, and whatever the kernel does when its worker is gone.
-    """
+    """Why this guest must be ended now, or None. Between tests it has the time of a boot."""
     if state.panic:
         return (BootEnd.PANIC, state.panic) if now - state.panic_at > _PANIC_GRACE else None
     boot = deadlines.boot * deadlines.scale
@@ -76,7 +78,7 @@ def overdue(state: Watched, deadlines: Deadlines, now: float) -> tuple[BootEnd, 
         return (BootEnd.BOOT_TIMEOUT, f"not up {boot:.0f} s after its start") if now > boot else None
     if state.running and now - state.since > state.allowed:
         return BootEnd.TEST_TIMEOUT, f"not done {state.allowed:.0f} s after its start"
-    idle = boot if state.last else boot * _BOOTS_OF_OTHERS
+    idle = state.allowed or (boot if state.last else boot * _BOOTS_OF_OTHERS)
     if not state.running and now - state.since > idle:
         return BootEnd.TEST_TIMEOUT, f"the guest did nothing for {idle:.0f} s"
     return None
