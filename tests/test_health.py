@@ -169,6 +169,14 @@ def test_and_so_is_each_time_that_the_kernel_says_it_again():
     assert books.late[-1][0] == "s/t.py::d"
 
 
+@pytest.mark.parametrize("scanned", [True, False])
+def test_how_many_objects_leaked_is_nobodys_where_each_is_told_of_its_test(scanned):
+    books = times((5.0, "s/t.py::b"))
+    books._memory = type("Memory", (), {"is_scanned": scanned})()
+    count = "[   56.203456] kmemleak: 8 new suspected memory leaks (see /sys/kernel/debug/kmemleak)"
+    assert books.dated(count) == ("" if scanned else count)
+
+
 def test_a_device_that_was_held_before_all_tests_is_nobodys():
     books = times((8.0, "s/t.py::a"))
     assert books.dated(held(16.2)) == held(16.2)
@@ -179,6 +187,7 @@ def times(*began):
     """Books of tests that began at these seconds."""
     books = object.__new__(health.Health)
     books._times, books._held, books.late = list(began), {}, []
+    books._memory = type("Memory", (), {"is_scanned": False})()
     return books
 
 

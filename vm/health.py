@@ -39,6 +39,7 @@ Left = tuple[str, str, str]  # test, kind, name
 _DEADLINE_POLL = 0.02
 _REFERENCES = 12.0  # seconds: more than netdev_unregister_timeout_secs, after which the kernel's log tells of them
 _STALLED = re.compile(r"^\[ *(?P<at>\d+\.\d+)\] .*unregister_netdevice: waiting for (?P<device>\S+) to become free")
+_SCANNED = re.compile(r"^\[ *\d+\.\d+\] kmemleak: \d+ new suspected memory leaks")
 _WAITS = 10.0  # seconds between two of these (net/core/dev.c: netdev_unregister_timeout_secs)
 _COARSE = 6  # CLOCK_MONOTONIC_COARSE (include/uapi/linux/time.h), whose resolution is a jiffy
 _NETNS = "/run/netns"
@@ -87,7 +88,8 @@ class Health:
 
     def dated(self, log: str) -> str:
         """A log without the kernel's complaints of devices that are still held. `late` gets those, with the tests that
-        ran when it began to wait for them: it complains every ten seconds, so mostly while others run.
+        ran when it began to wait for them: it complains every ten seconds, so mostly while others run. Nor is there
+        in it how many objects kmemleak found, for finish() has each with its test.
         """
         kept: list[str] = []
         for line in log.splitlines():
@@ -95,7 +97,7 @@ class Health:
             test = self._holder(stalled["device"], float(stalled["at"])) if stalled else ""
             if test:
                 self.late.append((test, line))
-            else:
+            elif not (self._memory.is_scanned and _SCANNED.match(line)):
                 kept.append(line)
         return "\n".join(kept)
 
@@ -324,6 +326,11 @@ class Kmemleak:
 
     def __init__(self, file: Path) -> None:
         self._file = file if _write(file, "scan=off") else None
+
+    @property
+    def is_scanned(self) -> bool:
+        """Whether this kernel has it, and we may use it."""
+        return self._file is not None
 
     def scan(self) -> list[tuple[float, str]]:
         """When each leaked object was allocated (monotonic clock, seconds), and the report as lines of a kernel log."""

@@ -12,7 +12,7 @@ _WARNING = (
 
 
 def pytest_unconfigure():
-    for line in _WARNING:
+    for line in _WARNING if "KTRIAL_BOOT" in os.environ else ():  # not on the host, which collects the tests
         descriptor = os.open("/dev/kmsg", os.O_WRONLY)
         os.write(descriptor, f"<4>{line}\n".encode())
         os.close(descriptor)
