@@ -376,12 +376,12 @@ def _kernel_log(patched: SideResults, tests: Sequence[TestChange], known: Sequen
 
 
 def _log_change(splat: Splat, patched: SideResults) -> LogChange:
-    boots = tuple(boot.name for boot in patched.boots if _has(splat, boot.splats))
-    tests = dict.fromkeys(result.test for result in patched.results if _has(splat, result.splats))
-    through_tests = {result.boot for result in patched.results if _has(splat, result.splats)}
-    seen = [_has(splat, boot.splats) or boot.name in through_tests for boot in patched.boots]
-    everywhere = bool(seen) and all(seen)
-    return LogChange(splat, (*tests, *boots), blamed=everywhere or not is_timely(splat))
+    boots = [boot for boot in patched.boots if _has(splat, boot.splats)]
+    results = [result for result in patched.results if _has(splat, result.splats)]
+    through_tests = {result.boot for result in results}
+    everywhere = bool(patched.boots) and all(each in boots or each.name in through_tests for each in patched.boots)
+    where = (*dict.fromkeys(result.test for result in results), *(boot.name for boot in boots))
+    return LogChange(splat, where, blamed=everywhere or not is_timely(splat))
 
 
 def _has(splat: Splat, splats: Sequence[Splat]) -> bool:

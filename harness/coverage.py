@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from harness.kconfig import Addition, Fragment, Setting, values
-from harness.kconfig.kbuild import Condition, Makefiles, compiled
+from harness.kconfig.kbuild import NOT, Condition, Makefiles, compiled
 from harness.listing import some_of
 
 __all__ = ["NAME", "Coverage", "Uncompiled", "as_text", "cover", "uncompiled"]
@@ -23,7 +23,6 @@ _LISTED = (".c", ".S")
 _NOT_THE_KERNEL = ("Documentation", "LICENSES", "samples", "scripts", "tools", "usr")
 _ARCHITECTURE = "x86"
 _MOST_SYMBOLS = 12  # a series over the whole tree is not to configure the whole tree
-_NOT = "!"
 
 Enable = Callable[[tuple[str, ...]], tuple[Addition, ...]]
 
@@ -58,7 +57,7 @@ def cover(source: Path, config: str, changed: Iterable[str], enable: Enable, pat
     wanted: dict[str, str] = {}
     for file, missing in _gaps(source, config, changed):
         for symbol in sorted(missing):
-            if not symbol.startswith(_NOT):
+            if not symbol.startswith(NOT):
                 wanted.setdefault(symbol, file)
     found = enable(tuple(wanted)[:_MOST_SYMBOLS]) if wanted else ()
     files = list(dict.fromkeys(wanted.values()))
@@ -126,5 +125,5 @@ def _missing(ways: tuple[Condition, ...], symbols: Mapping[str, str]) -> Conditi
 
 
 def _told(needs: Condition) -> str:
-    names = (f"CONFIG_{symbol}" if not symbol.startswith(_NOT) else f"no CONFIG_{symbol[1:]}" for symbol in needs)
+    names = (f"CONFIG_{symbol}" if not symbol.startswith(NOT) else f"no CONFIG_{symbol[1:]}" for symbol in needs)
     return " and ".join(sorted(names))

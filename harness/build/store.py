@@ -18,6 +18,7 @@ from pathlib import Path
 
 from harness.build.model import Kernel
 from harness.errors import BuildError
+from harness.links import outside
 from harness.locks import locked
 from harness.places import cache_dir
 from harness.record import load_if
@@ -127,7 +128,6 @@ def made(objects: Path, name: str) -> Path:
     what it leads to is the host's.
     """
     path = objects / name
-    where = Path(os.path.realpath(path))
-    if not where.is_relative_to(os.path.realpath(objects)):
+    if where := outside(objects, path):
         raise BuildError(f"the build put a link to {where} in the place of {name}", hint="read the series' makefiles")
     return path

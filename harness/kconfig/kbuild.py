@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from harness.kconfig.included import includers
 from harness.kconfig.kbuild_lines import NOT, Condition, Line, parsed, plain
 
-__all__ = ["Condition", "Makefiles", "compiled"]
+__all__ = ["NOT", "Condition", "Makefiles", "compiled"]
 
 _ENDS_IN_KERNEL = ("obj", "lib")
 _MOST = 16  # ways in which one file can be compiled

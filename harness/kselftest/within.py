@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from harness.errors import BuildError
+from harness.links import outside
 
 __all__ = ["files_in", "is_named_within", "remove", "text_of", "within"]
 
@@ -20,8 +21,7 @@ def within(tree: Path, path: Path) -> Path:
 
     Raises BuildError where it does: a stranger's patch or makefile can put a link in the place of any file or folder.
     """
-    where = Path(os.path.realpath(path))
-    if not where.is_relative_to(os.path.realpath(tree)):
+    if where := outside(tree, path):
         raise BuildError(
             f"{_name(tree, path)} of the selftests' tree leads out of it, to {where}",
             hint="read the tree's links, and the series' makefiles",

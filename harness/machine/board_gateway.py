@@ -15,14 +15,13 @@ import subprocess
 import sys
 import threading
 import time
-from functools import partial
 from pathlib import Path
 
 from harness import record
 from harness.command import started
 from harness.errors import KtrialError
 from harness.machine.board import BoardSpec, agent_command, payload, probe
-from harness.machine.gateway import PR_SET_PDEATHSIG, Console, follow, up, write_boot
+from harness.machine.gateway import PR_SET_PDEATHSIG, Console, follow, write_boot
 from harness.machine.guest import next_boot
 from harness.machine.model import Accelerator, BootEnd, BootRecord
 from harness.machine.watch import Watched
@@ -47,7 +46,7 @@ def watch_board(spec: BoardSpec, folder: Path, words: list[str], *, stdin: int =
     status: int | None = None
     killed: tuple[BootEnd, str] | None = _wait_for(spec)
     if killed is None:
-        console = Console(folder / "console.log", began, partial(up, folder, Accelerator.BOARD, began))
+        console = Console(folder, Accelerator.BOARD, began)
         with started(agent_command(spec, words), stdin=subprocess.PIPE, stdout=stdout, merge=False) as process:
             _feed(process, payload(spec, {"KTRIAL_BOOT": folder.name}), stdin)
             try:

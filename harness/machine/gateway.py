@@ -15,9 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,7 +25,7 @@ from harness.machine.guest import guest_command, guest_python, next_boot, read_q
 from harness.machine.model import Accelerator, BootEnd, BootRecord, Deadlines, GuestSpec
 from harness.machine.watch import Watched, ended, overdue, see
 
-__all__ = ["PR_SET_PDEATHSIG", "Console", "follow", "main", "up", "watch_boot", "write_boot"]
+__all__ = ["PR_SET_PDEATHSIG", "Console", "follow", "main", "watch_boot", "write_boot"]
 
 _TICK = 0.5
 PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
@@ -48,7 +46,7 @@ def watch_boot(spec: GuestSpec, folder: Path, *, stdin: int = 0, stdout: int = 1
     began = time.monotonic()
     # The descriptors themselves, not pipes of ours: execnet's bytes must not wait for the watcher.
     with started(guest_command(spec, folder), stdin=stdin, stdout=stdout, merge=False) as process:
-        console = Console(folder / "console.log", began, partial(up, folder, spec.accelerator, began))
+        console = Console(folder, spec.accelerator, began)
         try:
             killed = follow(process, console, spec.deadlines)
         finally:
@@ -56,11 +54,6 @@ def watch_boot(spec: GuestSpec, folder: Path, *, stdin: int = 0, stdout: int = 1
     status = 0 if killed else read_qemu_status(folder)
     how = killed or ended(console.state, status, console.last_words)
     return write_boot(folder, spec.accelerator, how, console.state, began, qemu_status=status)
-
-
-def up(folder: Path, accelerator: Accelerator, began: float, state: Watched) -> None:
-    """Write boot.json for when nobody will be there to do it at the end."""
-    write_boot(folder, accelerator, (BootEnd.RUNNING, ""), state, began)
 
 
 def write_boot(
@@ -91,18 +84,21 @@ def write_boot(
 
 @dataclass
 class Console:
-    """The whole console, kept as it came, and what was understood of it. up: called once, when the worker is up."""
+    """The whole console, kept as it came in a boot's folder, and what was understood of it.
 
-    path: Path
+    boot.json is there from when the worker is up on: nobody may be there to write it at the end.
+    """
+
+    folder: Path
+    accelerator: Accelerator
     began: float
-    up: Callable[[Watched], None] = lambda state: None
     state: Watched = field(default_factory=Watched)
     last_words: str = ""
     _partial: bytes = b""
     _file: BinaryIO = field(init=False)
 
     def __post_init__(self) -> None:
-        self._file = self.path.open("wb", buffering=0)
+        self._file = (self.folder / "console.log").open("wb", buffering=0)
 
     def feed(self, data: bytes) -> None:
         self._file.write(data)
@@ -113,7 +109,7 @@ class Console:
             before, self.state = self.state, see(self.state, text, time.monotonic() - self.began)
             self.last_words = text or self.last_words
             if before.ready_at is None and self.state.ready_at is not None:
-                self.up(self.state)
+                write_boot(self.folder, self.accelerator, (BootEnd.RUNNING, ""), self.state, self.began)
 
     def close(self) -> None:
         self._file.close()

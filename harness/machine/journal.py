@@ -213,8 +213,9 @@ def _add_late(results: list[TestResult], late: str, boot: str, complaints: _Comp
 
 def _add_unheard(results: list[TestResult], guest: _Guest, complaints: _Complaints) -> None:
     """The same of what the console alone has, where it complains: else it is but how a guest is put away."""
-    if complaints.find(guest.unheard):
-        _add_late(results, guest.unheard, guest.record.name, complaints)
+    unheard = guest.unheard
+    if complaints.find(unheard):
+        _add_late(results, unheard, guest.record.name, complaints)
 
 
 def _last_in(results: Sequence[TestResult], boot: str) -> int | None:
@@ -337,10 +338,8 @@ def _boot(guest: _Guest, boots: Path, leaked: str, complaints: _Complaints) -> B
     """A boot for the report, with the complaints that fell outside every test: until the first began."""
     boot = guest.record
     before_tests, began, _ = guest.console.partition(_BEGIN)
-    fatal = boot.end in _CRASHES and not began
-    splats, excused = complaints.judged(
-        f"{before_tests}\n{leaked}", fatal=fatal and boot.end is not BootEnd.TEST_TIMEOUT
-    )
+    fatal = _CRASHES.get(boot.end) is Outcome.CRASHED and not began
+    splats, excused = complaints.judged(f"{before_tests}\n{leaked}", fatal=fatal)
     if not splats and boot.seconds_to_ready <= 0 and (silent := silent_splat(boot.end, _end_of(before_tests))):
         splats = (silent,)
     return Boot(

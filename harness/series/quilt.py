@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import SeriesError, UsageError
+from harness.links import outside
 from harness.series.letters import Kind, Letter, read_letter
 from harness.series.mailbox import Origin, looks_like_mail
 from harness.series.mime import Mail, clean_author, decode_header
@@ -56,7 +57,7 @@ def _letter(series: Path, number: int, name: str, options: list[str]) -> Letter:
             hint="quilt refresh -p1 writes the patch anew",
         )
     file = series.parent / name
-    if not file.resolve().is_relative_to(series.parent.resolve()):
+    if outside(series.parent, file):
         raise SeriesError(f"{series}, line {number}: {name} is outside the directory of the series")
     if not file.is_file():
         raise SeriesError(f"{series}, line {number}: there is no {name}", hint="restore the file, or take out the line")
